@@ -1,0 +1,1 @@
+// Gives the precompiled torch header a translation unit to belong to.

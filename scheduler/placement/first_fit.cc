@@ -1,0 +1,79 @@
+#include "scheduler/placement/first_fit.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace vernier::scheduler {
+namespace {
+
+const LeaseView* HolderOf(const ClusterView& view, const NodeView& node, const DeviceView& device) {
+  for (const LeaseView& lease : view.leases) {
+    if (lease.kind == WorkKind::kDevice && lease.agent == node.agent && lease.device == device.id) return &lease;
+  }
+  return nullptr;
+}
+
+Decision PlaceSide(const PendingView& pending, const ClusterView& view, const ScheduleOptions& options) {
+  Decision decision{.key = pending.key};
+  for (const NodeView& node : view.nodes) {
+    if (node.devices.empty()) continue;
+    const auto num_side = std::count_if(view.leases.begin(), view.leases.end(), [&](const LeaseView& lease) {
+      return lease.kind == WorkKind::kSide && lease.agent == node.agent;
+    });
+    if (num_side >= options.side_slots) continue;
+    const DeviceView& device = node.devices.front();
+    // Beside a busy device, half of the threads: the trainer keeps moving.
+    const int threads = HolderOf(view, node, device) ? std::max(1, device.threads / 2) : device.threads;
+    decision.placement = Placement{node.agent, device.id, std::max(1, threads)};
+    decision.reason = absl::StrCat("placed on agent ", node.agent);
+    return decision;
+  }
+  decision.reason = absl::StrCat("every agent already does ", options.side_slots, " side tasks; waiting for one to end");
+  return decision;
+}
+
+}  // namespace
+
+Decision PlaceFirstFit(const PendingView& pending, const ClusterView& view, const ScheduleOptions& options) {
+  if (view.nodes.empty()) {
+    return {.key = pending.key, .reason = "no agent is connected; start vernier-agent"};
+  }
+  if (pending.kind == WorkKind::kSide) return PlaceSide(pending, view, options);
+  Decision decision{.key = pending.key};
+  int num_devices = 0;
+  int num_fitting = 0;
+  int most_threads = 0;
+  const LeaseView* holder = nullptr;
+  for (const NodeView& node : view.nodes) {
+    for (const DeviceView& device : node.devices) {
+      ++num_devices;
+      most_threads = std::max(most_threads, device.threads);
+      if (!pending.isa.empty() && pending.isa != node.isa) continue;
+      if (!pending.device_kind.empty() && pending.device_kind != device.kind) continue;
+      if (pending.threads > device.threads) continue;
+      ++num_fitting;
+      if (const LeaseView* lease = HolderOf(view, node, device)) {
+        holder = lease;
+        continue;
+      }
+      const int threads = pending.threads > 0 ? pending.threads : std::max(1, device.threads);
+      decision.placement = Placement{node.agent, device.id, threads};
+      decision.reason = absl::StrCat("placed on agent ", node.agent, " device ", device.id);
+      return decision;
+    }
+  }
+  if (num_fitting > 0) {
+    decision.reason = absl::StrCat("waiting for a free device: all ", num_fitting, " that fit are in use",
+                                   holder ? absl::StrCat(" (", holder->holder, ")") : "");
+  } else if (pending.threads > most_threads) {
+    decision.reason = absl::StrCat("asks for ", pending.threads, " threads; the largest of ", num_devices,
+                                   " devices has ", most_threads);
+  } else {
+    decision.reason = absl::StrCat("its checkpoints need a device of numeric class ", pending.device_kind, "/",
+                                   pending.isa, "; none of the ", num_devices, " connected devices is one");
+  }
+  return decision;
+}
+
+}  // namespace vernier::scheduler

@@ -1,0 +1,60 @@
+// Brings a base model into the object store, once, under its content address:
+//
+//   tenants/<tenant>/models/<digest>/
+//     config.json              Hugging Face's
+//     model.safetensors        or model-0000i-of-0000n.safetensors + model.safetensors.index.json as they were
+//     tokenizer.json
+//     tokenizer_config.json    with chat_template and the special tokens
+//     generation_config.json, special_tokens_map.json   when the source has them
+//     manifest.json            format "vernier.model"; docs/formats/model.md
+//
+// Sources: a Hugging Face folder, copied as it is; or a GGUF file, whose tensors become F32 under Hugging Face's
+// parameter names (llama: q and k rows back in Hugging Face's rotary order; gpt2: Conv1D's [in, out]).
+// Architectures: llama, gpt2.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "storage/gguf.h"
+#include "storage/object_store.h"
+
+namespace vernier::storage {
+
+inline constexpr absl::string_view kModelFormat = "vernier.model";
+
+struct ImportedModel {
+  std::string digest;        // SHA-256 hex over the parts (DigestOfParts)
+  std::string architecture;  // llama, gpt2
+  int64_t num_parameters = 0;
+  int64_t size_bytes = 0;     // of all parts
+  int64_t context_length = 0; // tokens
+  int64_t vocab_size = 0;     // rows of the embedding
+  bool has_chat_template = false;
+};
+
+// `fraction` in [0, 1], never falling; `phase` is a few words ("reading", "hashing", "writing").
+using ImportProgress = std::function<void(double fraction, absl::string_view phase)>;
+// The text of tokenizer.json made from a GGUF file's vocabulary.
+using TokenizerFromGguf = std::function<absl::StatusOr<std::string>(const Gguf&)>;
+
+struct ImportOptions {
+  TokenizerFromGguf tokenizer_from_gguf;  // unset: GGUF files are refused
+  ImportProgress progress;                // may be unset; called from the importing thread
+  std::string root;  // when set, files whose real path (links followed) is not below it are refused
+};
+
+// Streams: needs memory for one tensor, not for the model. Importing equal content again gives the same digest
+// and writes nothing; a GGUF file known by its SHA-256 is not converted again.
+// NotFound: no such path, or a file is missing (named). InvalidArgument: not a model we can read (what and why).
+// PermissionDenied: outside `root`. ResourceExhausted: the store is full.
+absl::StatusOr<ImportedModel> ImportModel(const std::string& source, ObjectStore& store, absl::string_view tenant,
+                                          const ImportOptions& options);
+
+// What ImportModel returned for `digest`, from its manifest. NotFound: not imported.
+absl::StatusOr<ImportedModel> ReadModel(ObjectStore& store, absl::string_view tenant, absl::string_view digest);
+
+}  // namespace vernier::storage

@@ -1,0 +1,84 @@
+// A codec of bytes and a store in memory.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "worker/data/codec.h"
+#include "worker/data/store_io.h"
+
+namespace vernier::data {
+
+// One token a byte (id = byte); conversations render as "<role>content|". Turns: content and the bar.
+class ByteCodec final : public Codec {
+ public:
+  static constexpr int32_t kEos = 256;
+  static constexpr int32_t kBos = 257;
+
+  absl::StatusOr<RenderedConversation> Render(const Row& row) const override {
+    RenderedConversation out;
+    if (row.messages[0].role != "system") {
+      out.implicit_system_prompt = "be kind";
+      out.text = "<system>be kind|";
+    }
+    for (size_t i = 0; i < row.messages.size(); ++i) {
+      const Message& message = row.messages[i];
+      if (message.content == "REFUSE") return absl::InvalidArgumentError("the template refuses this row");
+      absl::StrAppend(&out.text, "<", message.role, ">");
+      const size_t begin = out.text.size();
+      absl::StrAppend(&out.text, message.content, "|");
+      if (message.role == "assistant") out.turns.push_back({begin, out.text.size(), i});
+    }
+    return out;
+  }
+  absl::StatusOr<TokenizedText> Tokenize(absl::string_view text) const override {
+    TokenizedText out;
+    for (size_t i = 0; i < text.size(); ++i) {
+      out.ids.push_back(static_cast<unsigned char>(text[i]));
+      out.begins.push_back(i);
+    }
+    return out;
+  }
+  std::optional<int32_t> bos_id() const override { return bos; }
+  std::optional<int32_t> eos_id() const override { return kEos; }
+  int64_t vocab_size() const override { return 258; }
+
+  std::optional<int32_t> bos;
+};
+
+class MemoryBlobs final : public Blobs {
+ public:
+  absl::StatusOr<int64_t> Size(const std::string& key) override {
+    const auto it = objects.find(key);
+    if (it == objects.end()) return absl::NotFoundError(absl::StrCat(key, ": no such object"));
+    return static_cast<int64_t>(it->second.size());
+  }
+  absl::StatusOr<std::string> ReadAt(const std::string& key, int64_t offset, int64_t max_bytes) override {
+    const auto it = objects.find(key);
+    if (it == objects.end()) return absl::NotFoundError(absl::StrCat(key, ": no such object"));
+    if (offset >= static_cast<int64_t>(it->second.size())) return std::string();
+    return it->second.substr(static_cast<size_t>(offset), static_cast<size_t>(max_bytes));
+  }
+  absl::Status Put(const std::string& key, absl::string_view bytes) override {
+    if (!fail_put.empty() && absl::EndsWith(key, fail_put)) return absl::ResourceExhaustedError("disk full");
+    ++num_puts;
+    objects[key] = std::string(bytes);
+    return absl::OkStatus();
+  }
+  absl::Status PutOnce(const std::string& key, absl::string_view bytes) override {
+    const auto [it, inserted] = objects.try_emplace(key, bytes);
+    if (!inserted && it->second != bytes) return absl::AlreadyExistsError(absl::StrCat(key, ": other bytes"));
+    return absl::OkStatus();
+  }
+  std::string LocalPath(const std::string&) override { return ""; }
+
+  std::map<std::string, std::string> objects;
+  std::string fail_put;  // keys that end so cannot be written
+  int num_puts = 0;
+};
+
+}  // namespace vernier::data

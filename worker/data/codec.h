@@ -1,0 +1,64 @@
+// What preparing needs of a model: its chat template and its tokenizer, behind one small interface.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "vernier/v1/data.pb.h"
+#include "worker/data/rows.h"
+
+namespace vernier::data {
+
+// Bytes of a rendered conversation that belong to one assistant turn, its end-of-turn token included.
+struct TurnSpan {
+  size_t begin = 0, end = 0;  // [begin, end) in the text
+  size_t message = 0;         // index of the message
+};
+
+struct RenderedConversation {
+  std::string text;
+  std::vector<TurnSpan> turns;  // of assistant messages, in order
+  std::string
+      implicit_system_prompt;  // text that the template adds when there is no system message; "" = none
+};
+
+struct TokenizedText {
+  std::vector<int32_t> ids;
+  std::vector<size_t> begins;  // byte offset at which each token starts, rising
+};
+
+// Immutable, thread-safe.
+class Codec {
+ public:
+  virtual ~Codec() = default;
+  // Renders a row of messages with every turn's span. InvalidArgument: the template refuses the row, has no
+  // turn to find, or rewrites an earlier assistant turn while `turns` does not say what to do;
+  // FailedPrecondition: the model has no template.
+  virtual absl::StatusOr<RenderedConversation> Render(const Row& row) const = 0;
+  // Special tokens inside the text are parsed; none is added.
+  virtual absl::StatusOr<TokenizedText> Tokenize(absl::string_view text) const = 0;
+  // Put before texts and prompts that no template renders; nothing when the tokenizer adds none.
+  virtual std::optional<int32_t> bos_id() const = 0;
+  // Appended to texts and completions.
+  virtual std::optional<int32_t> eos_id() const = 0;
+  virtual int64_t vocab_size() const = 0;
+};
+
+struct CodecFiles {
+  std::string tokenizer_json;
+  std::string tokenizer_config_json;                  // "" = the model has none
+  std::optional<std::string> chat_template_override;  // data.chat_template
+  std::optional<std::string> template_time;           // RFC 3339, what strftime_now sees
+  v1::Turns turns = v1::TURNS_UNSPECIFIED;
+};
+
+// The codec of a model. `*template_text`, when asked for, gets the template in use ("" = none).
+// InvalidArgument: a file or the template is malformed.
+absl::StatusOr<std::unique_ptr<Codec>> CreateCodec(const CodecFiles& files, std::string* template_text);
+
+}  // namespace vernier::data

@@ -1,0 +1,121 @@
+#include "worker/data/encode_row.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace vernier::data {
+namespace {
+
+// Appends [begin, end) with weight 1 where no turn is, and the turns themselves.
+std::vector<WeightSpan> FillGaps(const std::vector<WeightSpan>& turns, size_t size) {
+  std::vector<WeightSpan> all;
+  size_t at = 0;
+  for (const WeightSpan& turn : turns) {
+    if (at < turn.begin) all.push_back({at, turn.begin, 1.0F, false});
+    all.push_back(turn);
+    at = turn.end;
+  }
+  if (at < size) all.push_back({at, size, 1.0F, false});
+  return all;
+}
+
+absl::StatusOr<RowText> LayOutMessages(const Row& row, const EncodeOptions& options, const Codec& codec) {
+  VN_ASSIGN_OR_RETURN(RenderedConversation rendered, codec.Render(row));
+  const bool last_only = options.loss_on == v1::LOSS_ON_COMPLETION || options.turns == v1::TURNS_LAST;
+  RowText out;
+  out.text = std::move(rendered.text);
+  out.implicit_system_prompt = std::move(rendered.implicit_system_prompt);
+  size_t at = 0;
+  for (size_t i = 0; i < rendered.turns.size(); ++i) {
+    const TurnSpan& turn = rendered.turns[i];
+    if (turn.begin < at || turn.end < turn.begin || turn.end > out.text.size() ||
+        turn.message >= row.messages.size()) {
+      return absl::InternalError("the chat template gave spans out of order");
+    }
+    at = turn.end;
+    const bool used = !last_only || i + 1 == rendered.turns.size();
+    const double weight = used ? row.messages[turn.message].weight : 0.0;
+    out.spans.push_back({turn.begin, turn.end, static_cast<float>(weight), true});
+  }
+  if (options.loss_on == v1::LOSS_ON_ALL) out.spans = FillGaps(out.spans, out.text.size());
+  return out;
+}
+
+}  // namespace
+
+int64_t EncodedRow::num_trained() const {
+  return std::count_if(weights.begin(), weights.end(), [](float weight) { return weight > 0; });
+}
+
+absl::Status CheckEncodeOptions(const EncodeOptions& options, RowFormat format) {
+  const bool answers = options.loss_on == v1::LOSS_ON_ASSISTANT || options.loss_on == v1::LOSS_ON_COMPLETION;
+  if (format == RowFormat::kText && answers) {
+    return absl::InvalidArgumentError(
+        "objective.causal_lm.loss_on: rows of plain text have no assistant turn and no completion; use all, "
+        "or "
+        "remove the field");
+  }
+  if (options.turns == v1::TURNS_LAST && options.loss_on == v1::LOSS_ON_ALL) {
+    return absl::InvalidArgumentError(
+        "data.turns: last contradicts objective.causal_lm.loss_on: all; remove one of them");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RowText> LayOutRow(const Row& row, const EncodeOptions& options, const Codec& codec) {
+  if (row.format == RowFormat::kMessages) return LayOutMessages(row, options, codec);
+  RowText out;
+  out.add_bos = codec.bos_id().has_value();
+  out.add_eos = codec.eos_id().has_value();
+  if (row.format == RowFormat::kText) {
+    out.text = row.text;
+    out.spans = {{0, out.text.size(), 1.0F, false}};
+    return out;
+  }
+  out.text = absl::StrCat(row.prompt, row.completion);
+  const float prompt_weight = options.loss_on == v1::LOSS_ON_ALL ? 1.0F : 0.0F;
+  out.spans = {{0, row.prompt.size(), prompt_weight, false},
+               {row.prompt.size(), out.text.size(), 1.0F, true}};
+  return out;
+}
+
+absl::StatusOr<EncodedRow> EncodeRow(const Row& row, const EncodeOptions& options, const Codec& codec,
+                                     std::string* implicit_system_prompt) {
+  VN_ASSIGN_OR_RETURN(RowText laid, LayOutRow(row, options, codec));
+  if (implicit_system_prompt != nullptr) *implicit_system_prompt = std::move(laid.implicit_system_prompt);
+  VN_ASSIGN_OR_RETURN(const TokenizedText tokens, codec.Tokenize(laid.text));
+  EncodedRow out;
+  out.ids.reserve(tokens.ids.size() + 2);
+  out.weights.reserve(tokens.ids.size() + 2);
+  if (laid.add_bos) {
+    out.ids.push_back(*codec.bos_id());
+    out.weights.push_back(0.0F);
+  }
+  auto span = laid.spans.begin();
+  auto started = laid.spans.end();  // the span whose first token was seen
+  for (size_t t = 0; t < tokens.ids.size(); ++t) {
+    const size_t begin = tokens.begins[t];
+    while (span != laid.spans.end() && begin >= span->end) ++span;
+    const bool inside = span != laid.spans.end() && begin >= span->begin;
+    if (inside && span->answer && span->weight > 0 && started != span) {
+      started = span;
+      out.prompt_length = static_cast<int64_t>(out.ids.size());
+    }
+    out.ids.push_back(tokens.ids[t]);
+    out.weights.push_back(inside ? span->weight : 0.0F);
+  }
+  if (laid.add_eos) {
+    out.ids.push_back(*codec.eos_id());
+    out.weights.push_back(1.0F);
+  }
+  if (out.ids.empty()) return absl::InvalidArgumentError("the row has no token");
+  out.weights[0] = 0.0F;
+  out.prompt_length = std::clamp<int64_t>(out.prompt_length, 1, static_cast<int64_t>(out.ids.size()));
+  return out;
+}
+
+}  // namespace vernier::data

@@ -1,0 +1,56 @@
+// What happens to bad and overlong rows (law 1: nothing is dropped silently).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "vernier/v1/data.pb.h"
+#include "worker/data/encode_row.h"
+#include "worker/data/prepare_rows.h"
+
+namespace vernier::data {
+
+// Pieces of an overlong row under a policy, and what is lost. Pieces start without context: their first token
+// is not trained. A piece without a trained token goes. No piece: the row is gone.
+struct Cut {
+  std::vector<EncodedRow> pieces;
+  int64_t tokens_lost = 0;
+};
+Cut CutRow(const EncodedRow& row, int64_t max_tokens, v1::OnOverlong policy);
+
+// Counts findings of a whole run and words the refusal. Thread-compatible.
+class Findings {
+ public:
+  static constexpr int kMaxListed = 20;
+  // `where` is "" or "validation ".
+  void AddBad(absl::string_view where, int64_t line, absl::string_view reason, int64_t num_tokens);
+  void AddOverlong(absl::string_view where, int64_t line, const EncodedRow& row, int64_t max_tokens);
+  void SawTokens(int64_t num_tokens) { longest_ = std::max(longest_, num_tokens); }
+
+  int64_t num_bad() const { return num_bad_; }
+  int64_t num_overlong() const { return num_overlong_; }
+  int64_t longest() const { return longest_; }
+  // First 20 of both kinds, by line.
+  std::vector<v1::RowProblem> Problems() const;
+
+  // InvalidArgument when a policy that refuses met a row; names rows, lines, losses and settings.
+  absl::Status Judge(const PrepareOptions& options, int64_t num_read) const;
+
+ private:
+  struct Listed {
+    std::string where;
+    int64_t line;
+    std::string reason;
+  };
+  static std::string List(const std::vector<Listed>& listed, int64_t num);
+
+  std::vector<Listed> bad_, overlong_;
+  int64_t num_bad_ = 0, num_overlong_ = 0, longest_ = 0;
+  int64_t bad_tokens_ = 0;
+  int64_t lost_truncate_ = 0, lost_split_ = 0, lost_drop_ = 0;
+};
+
+}  // namespace vernier::data

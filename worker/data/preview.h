@@ -1,0 +1,36 @@
+// `vernier datasets preview`: one row as the model will see it, with what is trained.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "worker/data/codec.h"
+#include "worker/data/encode_row.h"
+
+namespace vernier::data {
+
+// Neighbouring tokens of equal weight.
+struct PreviewSegment {
+  std::string text;
+  float weight = 0.0F;
+  bool trained() const { return weight > 0; }
+};
+
+struct Preview {
+  std::vector<PreviewSegment> segments;  // together: the rendered text
+  bool adds_bos = false;                 // a token before the text, not shown in it
+  bool adds_eos = false;                 // a trained token after the text, not shown in it
+  std::string implicit_system_prompt;    // "" = none
+  int64_t num_tokens = 0;
+  int64_t num_trained_tokens = 0;
+  int64_t prompt_length = 0;  // tokens; where a generation starts
+};
+
+// `line` is one line of the file. InvalidArgument: why the row is bad.
+absl::StatusOr<Preview> RenderPreview(absl::string_view line, const Codec& codec,
+                                      const EncodeOptions& options);
+
+}  // namespace vernier::data

@@ -1,0 +1,14 @@
+// JSON lines: one record a line. LF or CRLF, an optional UTF-8 byte order mark, blank lines skipped, the last
+// line with or without a line break. A line above kMaxRowBytes is skipped without being held and reported as
+// a problem. Memory: one line plus one read (1 MiB).
+#pragma once
+
+#include <memory>
+
+#include "worker/data/sources/source.h"
+
+namespace vernier::data {
+
+std::unique_ptr<Source> CreateJsonlSource(ReadAtFn read);
+
+}  // namespace vernier::data

@@ -1,0 +1,41 @@
+// LibTorch throws; we return Status. Exceptions stop here.
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <exception>
+#include <new>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace vernier::trainer {
+
+// Runs `body` (which returns absl::Status or absl::StatusOr<T>) and turns what it throws into a Status whose message
+// starts with `what`. ResourceExhausted: memory could not be allocated. Internal: any other exception.
+template <typename Body>
+auto TorchCall(absl::string_view what, Body&& body) -> std::invoke_result_t<Body> {
+  try {
+    return std::forward<Body>(body)();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(what, ": out of memory; lower micro_batch_tokens or data.max_tokens"));
+  } catch (const c10::Error& error) {
+    const std::string message = error.what_without_backtrace();
+    if (absl::StrContains(message, "not enough memory") || absl::StrContains(message, "out of memory")) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(what, ": out of memory; lower micro_batch_tokens or data.max_tokens (", message, ")"));
+    }
+    return absl::InternalError(absl::StrCat(what, ": ", message));
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat(what, ": ", error.what()));
+  }
+}
+
+}  // namespace vernier::trainer
