@@ -12,7 +12,8 @@ namespace {
 
 TEST(PhiloxTest, EqualsThePublishedVectors) {
   // Known-answer tests of the Random123 distribution (kat_vectors), philox4x32 with 10 rounds.
-  EXPECT_EQ(Philox4x32({0, 0, 0, 0}, {0, 0}), (PhiloxCounter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(Philox4x32({0, 0, 0, 0}, {0, 0}),
+            (PhiloxCounter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_EQ(Philox4x32({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}),
             (PhiloxCounter{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
 }
@@ -49,9 +50,9 @@ TEST(TextTest, NearestNameFindsTyposAndPartsButNotStrangers) {
 TEST(TextTest, FirstInvalidUtf8) {
   EXPECT_EQ(FirstInvalidUtf8("h\xc3\xa9llo"), std::string::npos);
   EXPECT_EQ(FirstInvalidUtf8("ab\xff"), 2u);
-  EXPECT_EQ(FirstInvalidUtf8("\xed\xa0\x80"), 0u);  // a surrogate
-  EXPECT_EQ(FirstInvalidUtf8("\xc0\x80"), 0u);      // overlong
-  EXPECT_EQ(FirstInvalidUtf8("a\xf0\x9f\x98"), 1u); // cut
+  EXPECT_EQ(FirstInvalidUtf8("\xed\xa0\x80"), 0u);   // a surrogate
+  EXPECT_EQ(FirstInvalidUtf8("\xc0\x80"), 0u);       // overlong
+  EXPECT_EQ(FirstInvalidUtf8("a\xf0\x9f\x98"), 1u);  // cut
 }
 
 TEST(FileTest, AtomicWriteReplacesAndMapReads) {

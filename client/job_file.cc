@@ -1,0 +1,109 @@
+#include "client/job_file.h"
+
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+#include <map>
+#include <system_error>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+#include "proto/yaml.h"
+
+namespace vernier::client {
+namespace {
+
+constexpr int64_t kMaxJobBytes = int64_t{4} << 20;
+
+bool LooksLikeFile(absl::string_view name) {
+  return absl::StrContains(name, '/') || absl::EndsWith(name, ".jsonl") || absl::EndsWith(name, ".json") ||
+         absl::EndsWith(name, ".txt");
+}
+
+// "5%" is a share of the rows.
+bool IsShare(absl::string_view name) { return absl::EndsWith(name, "%"); }
+
+class Uploader {
+ public:
+  Uploader(Client& client, const std::string& job_path, const std::function<void(const std::string&)>& say)
+      : client_(client), folder_(std::filesystem::path(job_path).parent_path()), say_(say) {}
+
+  absl::Status Resolve(absl::string_view field, std::string& name) {
+    if (name.empty() || IsShare(name)) return absl::OkStatus();
+    const std::string path = Find(name);
+    if (path.empty()) {
+      if (!LooksLikeFile(name)) return absl::OkStatus();  // the name of a dataset in the service
+      return absl::NotFoundError(
+          absl::StrCat(field, ": there is no file ", name,
+                       folder_.empty() ? "" : absl::StrCat(", nor below ", folder_.string())));
+    }
+    std::string& digest = digests_[path];
+    if (digest.empty()) {
+      VN_ASSIGN_OR_RETURN(const v1::UploadDatasetResponse response, client_.UploadDataset(path, ""));
+      digest = response.dataset().digest();
+      say_(absl::StrCat(response.existed() ? "known    " : "uploaded ", path, " (",
+                        HumanBytes(response.dataset().size_bytes()), ", ", response.dataset().num_rows(),
+                        " rows) as dataset ", response.dataset().name()));
+    }
+    name = digest;
+    return absl::OkStatus();
+  }
+
+ private:
+  std::string Find(const std::string& name) const {
+    std::error_code error;
+    for (const std::filesystem::path& candidate : {folder_ / name, std::filesystem::path(name)}) {
+      if (std::filesystem::is_regular_file(candidate, error)) return candidate.string();
+    }
+    return "";
+  }
+
+  Client& client_;
+  const std::filesystem::path folder_;
+  const std::function<void(const std::string&)>& say_;
+  std::map<std::string, std::string> digests_;  // by path
+};
+
+}  // namespace
+
+absl::StatusOr<v1::JobSpec> ReadJobFile(const std::string& path,
+                                        const std::vector<std::string>& assignments) {
+  std::string text;
+  if (path == "-") {
+    text.assign(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+  } else {
+    VN_ASSIGN_OR_RETURN(text, ReadFile(path, kMaxJobBytes));
+  }
+  v1::JobSpec spec;
+  VN_RETURN_IF_ERROR(ParseYaml(text, path == "-" ? "standard input" : path, spec));
+  for (const std::string& assignment : assignments) VN_RETURN_IF_ERROR(SetField(assignment, spec));
+  return spec;
+}
+
+std::vector<v1::Data*> DataOf(v1::JobSpec& spec) {
+  std::vector<v1::Data*> all;
+  if (spec.has_data()) all.push_back(spec.mutable_data());
+  if (spec.train().has_data()) all.push_back(spec.mutable_train()->mutable_data());
+  for (v1::Stage& stage : *spec.mutable_stages()) {
+    if (stage.train().has_data()) all.push_back(stage.mutable_train()->mutable_data());
+    if (stage.evaluate().has_data()) all.push_back(stage.mutable_evaluate()->mutable_data());
+  }
+  return all;
+}
+
+absl::Status UploadLocalFiles(Client& client, const std::string& job_path, v1::JobSpec& spec,
+                              const std::function<void(const std::string&)>& say) {
+  Uploader uploader(client, job_path, say);
+  for (v1::Data* data : DataOf(spec)) {
+    VN_RETURN_IF_ERROR(uploader.Resolve("data.source", *data->mutable_source()));
+    if (data->has_validation() && data->validation().source_case() == v1::ValidationData::kFrom) {
+      VN_RETURN_IF_ERROR(uploader.Resolve("data.validation", *data->mutable_validation()->mutable_from()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace vernier::client

@@ -1,0 +1,27 @@
+// A job as a user writes it: YAML in, JobSpec out, local files found.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/client.h"
+#include "vernier/v1/job.pb.h"
+
+namespace vernier::client {
+
+// Reads `path` ("-" = standard input) and applies assignments ("train.tuning.lora.rank=16") in order.
+// InvalidArgument: every error of the file at once, with lines.
+absl::StatusOr<v1::JobSpec> ReadJobFile(const std::string& path, const std::vector<std::string>& assignments);
+
+// Every Data message of the job that names rows: job-wide, of `train`, of each stage.
+std::vector<v1::Data*> DataOf(v1::JobSpec& spec);
+
+// Uploads each `source` and `validation` that is a local file (relative to the job file's folder, or to the
+// current one) and puts the dataset's digest in its place. A name with '/' or ending in .jsonl, .json or .txt
+// is always a file: NotFound names it. `say` gets one line per upload.
+absl::Status UploadLocalFiles(Client& client, const std::string& job_path, v1::JobSpec& spec,
+                              const std::function<void(const std::string&)>& say);
+
+}  // namespace vernier::client
