@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
@@ -165,7 +166,7 @@ class Supervisor {
       Wait(absl::Now() + absl::Milliseconds(10));
       if (const auto how = Ended(server_)) return CannotStart(server_, *how);
       if (auto text = ReadFile(Path("endpoint"), 4096); text.ok())
-        endpoint_ = absl::StripAsciiWhitespace(*text);
+        endpoint_ = std::string(absl::StripAsciiWhitespace(*text));
       if (absl::Now() > deadline) {
         return absl::DeadlineExceededError(absl::StrCat("vernierd was not ready within ",
                                                         absl::FormatDuration(kStartTimeout), " (log ",

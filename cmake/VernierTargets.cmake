@@ -9,6 +9,12 @@ function(_vernier_torch target scope)
   target_link_libraries(${target} ${scope} torch::cpu)
   # Parsing torch takes about 12 CPU-seconds a file: one precompiled header serves all TORCH targets.
   target_precompile_headers(${target} REUSE_FROM vernier_torch_pch)
+  # The header was compiled with -fPIC; CMake would give executables -fPIE and g++ would refuse it.
+  get_target_property(_type ${target} TYPE)
+  if(_type STREQUAL "EXECUTABLE")
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
 endfunction()
 
 function(vernier_cc_library)
@@ -58,7 +64,13 @@ function(vernier_cc_test)
     _vernier_torch(${A_NAME} PRIVATE)
   endif()
   add_test(NAME ${A_NAME} COMMAND ${A_NAME})
-  set_tests_properties(${A_NAME} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
+  if(VERNIER_SANITIZE)
+    math(EXPR A_TIMEOUT "${A_TIMEOUT} * 5")
+  endif()
+  set_tests_properties(${A_NAME} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}"
+    # Tests run side by side: one thread each. The distribution's libraries are not instrumented: what crosses into
+    # their containers looks wrong to ASan.
+    ENVIRONMENT "OMP_NUM_THREADS=1;ASAN_OPTIONS=detect_container_overflow=0;LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/suppressions/lsan.txt;TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/suppressions/tsan.txt second_deadlock_stack=1;UBSAN_OPTIONS=print_stacktrace=1")
 endfunction()
 
 if(VERNIER_TORCH)

@@ -15,6 +15,12 @@ std::shared_ptr<spdlog::logger>& Logger() {
           "vernier", std::make_shared<spdlog::sinks::stderr_sink_mt>()));
   return *logger;
 }
+
+spdlog::level::level_enum SpdLevel(LogLevel level) {
+  return level == LogLevel::kInfo      ? spdlog::level::info
+         : level == LogLevel::kWarning ? spdlog::level::warn
+                                       : spdlog::level::err;
+}
 }  // namespace
 
 void InitLogging(absl::string_view process) {
@@ -22,12 +28,11 @@ void InitLogging(absl::string_view process) {
   Logger()->flush_on(spdlog::level::info);
 }
 
+void SetMinLogLevel(LogLevel level) { Logger()->set_level(SpdLevel(level)); }
+
 void LogLine(LogLevel level, absl::string_view line) {
   const std::string one_line = absl::StrReplaceAll(line, {{"\n", "\\n"}, {"\r", "\\r"}});
-  const auto spd_level = level == LogLevel::kInfo      ? spdlog::level::info
-                         : level == LogLevel::kWarning ? spdlog::level::warn
-                                                       : spdlog::level::err;
-  Logger()->log(spd_level, "{}", one_line);
+  Logger()->log(SpdLevel(level), "{}", one_line);
 }
 
 }  // namespace vernier

@@ -12,6 +12,8 @@ enum class LogLevel { kInfo, kWarning, kError };
 
 // Where lines go: standard error, with time, level, process name. Call once in main.
 void InitLogging(absl::string_view process);
+// Lines below `level` are dropped from now on; default: none is.
+void SetMinLogLevel(LogLevel level);
 // Writes one line; line breaks in `line` are escaped so that one event stays one line.
 void LogLine(LogLevel level, absl::string_view line);
 

@@ -4,18 +4,6 @@
 
 namespace vernier {
 
-PhiloxCounter Philox4x32(PhiloxCounter c, PhiloxKey k) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53} * c[0];
-    const uint64_t p1 = uint64_t{0xCD9E8D57} * c[2];
-    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(p1),
-         static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k[1], static_cast<uint32_t>(p0)};
-    k[0] += 0x9E3779B9;
-    k[1] += 0xBB67AE85;
-  }
-  return c;
-}
-
 uint64_t DeriveSeed(uint64_t seed, uint64_t tag, uint64_t index) {
   const PhiloxCounter out = Philox4x32({static_cast<uint32_t>(tag), static_cast<uint32_t>(tag >> 32),
                                         static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32)},

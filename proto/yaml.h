@@ -1,4 +1,5 @@
-// The YAML form of a message: its JSON mapping with the relaxations of docs/design/0001-foundations.md, section 1.
+// The YAML form of a message: its JSON mapping with the relaxations of docs/design/0001-foundations.md,
+// section 1.
 //  - field names in snake_case; enum values lower-case without their prefix (`loss_on: assistant`);
 //  - a plain value where a message with a (shorthand) field is expected sets that field (`model: smollm2`);
 //  - an unknown field is an error that names its path, line and the nearest known field.
@@ -13,7 +14,8 @@
 namespace vernier {
 
 // Fills `message` from `yaml` (at most 4 MiB; anchors are expanded within that limit).
-// InvalidArgument: every error found, one a line, each "path (line n): what; what to do". `source` names the text.
+// InvalidArgument: every error found, one a line, each "path (line n): what; what to do". `source` names the
+// text.
 absl::Status ParseYaml(absl::string_view yaml, absl::string_view source, google::protobuf::Message& message);
 
 // Sets one field by path, `train.tuning.lora.rank=16`; the value is YAML. Same errors as ParseYaml.

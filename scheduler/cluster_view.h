@@ -10,7 +10,8 @@
 
 namespace vernier::scheduler {
 
-// Device work takes a whole device (train, evaluate); side work (prepare, generate) runs beside it on CPU threads.
+// Device work takes a whole device (train, evaluate); side work (prepare, generate) runs beside it on CPU
+// threads.
 enum class WorkKind { kDevice, kSide };
 
 struct DeviceView {

@@ -6,7 +6,9 @@
 
 namespace vernier::scheduler {
 
-void LeaseTable::Grant(absl::string_view id, absl::Time now) { expiry_[id] = now + options_.ttl + options_.margin; }
+void LeaseTable::Grant(absl::string_view id, absl::Time now) {
+  expiry_[id] = now + options_.ttl + options_.margin;
+}
 
 absl::StatusOr<absl::Time> LeaseTable::Renew(absl::string_view id, absl::Time now) {
   const auto it = expiry_.find(id);

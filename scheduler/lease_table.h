@@ -15,8 +15,8 @@ class LeaseTable {
  public:
   struct Options {
     absl::Duration ttl = absl::Seconds(15);  // three missed heartbeats
-    // Clock-rate and scheduling slack on top of the ttl before a lease may be given away: ranks whose agent
-    // hears no renewal kill themselves before the ttl.
+    // On top of the ttl before a lease may be given away. Agents that hear no renewal stop its ranks at the ttl and
+    // kill them a fifth of it later: at least a quarter of the ttl, for clock rates and scheduling.
     absl::Duration margin = absl::Seconds(5);
   };
   explicit LeaseTable(Options options) : options_(options) {}

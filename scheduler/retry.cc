@@ -31,7 +31,8 @@ CodeRule RuleOf(absl::StatusCode code) {
 }
 
 RetryDecision Counted(RetryDecision decision, const AttemptEnd& end, const AttemptHistory& history) {
-  const int attempts = (history.progressed ? 0 : history.attempts_without_progress) + (history.progressed ? 0 : 1);
+  const int attempts =
+      (history.progressed ? 0 : history.attempts_without_progress) + (history.progressed ? 0 : 1);
   decision.counts = !history.progressed;
   if (attempts >= history.max_attempts) {
     decision.action = NextAction::kFail;
@@ -39,7 +40,8 @@ RetryDecision Counted(RetryDecision decision, const AttemptEnd& end, const Attem
                                    " without a new checkpoint; raise max_attempts to try longer)");
     return decision;
   }
-  decision.backoff = std::min<absl::Duration>(decision.backoff * (1 << std::min(attempts, 5)), absl::Minutes(1));
+  decision.backoff =
+      std::min<absl::Duration>(decision.backoff * (1 << std::min(attempts, 5)), absl::Minutes(1));
   return decision;
 }
 
@@ -51,11 +53,13 @@ RetryDecision DecideRetry(const AttemptEnd& end, const AttemptHistory& history) 
     return {.action = NextAction::kSucceed, .reason = "succeeded"};
   }
   if (end.cause == Cause::kLost) {
-    return Counted({.action = NextAction::kRetry, .reason = absl::StrCat(end.message, "; it starts again")}, end,
-                   history);
+    return Counted({.action = NextAction::kRetry, .reason = absl::StrCat(end.message, "; it starts again")},
+                   end, history);
   }
-  if (!history.last_error.empty() && history.last_error == end.message && history.last_error_step == end.step) {
-    return {.action = NextAction::kFail, .reason = absl::StrCat(end.message, " (twice at step ", end.step, ")")};
+  if (!history.last_error.empty() && history.last_error == end.message &&
+      history.last_error_step == end.step) {
+    return {.action = NextAction::kFail,
+            .reason = absl::StrCat(end.message, " (twice at step ", end.step, ")")};
   }
   const CodeRule rule = RuleOf(end.code);
   if (rule.action == NextAction::kFail) return {.action = NextAction::kFail, .reason = end.message};

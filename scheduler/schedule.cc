@@ -14,17 +14,19 @@ std::vector<Decision> Schedule(absl::Time now, const ClusterView& view, const Sc
   std::vector<Decision> decisions;
   decisions.reserve(view.pending.size());
   for (const PendingView& pending : view.pending) {
-    decisions.push_back({.key = pending.key,
-                         .reason = absl::StrCat("retries in ", absl::FormatDuration(absl::Trunc(
-                                                                   pending.ready_at - now + absl::Milliseconds(999),
-                                                                   absl::Seconds(1))))});
+    decisions.push_back(
+        {.key = pending.key,
+         .reason = absl::StrCat(
+             "retries in ", absl::FormatDuration(absl::Trunc(pending.ready_at - now + absl::Milliseconds(999),
+                                                             absl::Seconds(1))))});
   }
   ClusterView left = view;
   for (const size_t index : (*queue)->order(now, view.pending)) {
     const PendingView& pending = view.pending[index];
     Decision decision = (*placement)->place(pending, left, options);
     if (decision.placement) {
-      left.leases.push_back({decision.placement->agent, decision.placement->device, pending.kind, pending.key});
+      left.leases.push_back(
+          {decision.placement->agent, decision.placement->device, pending.kind, pending.key});
     }
     decisions[index] = std::move(decision);
   }

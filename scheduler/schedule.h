@@ -8,8 +8,9 @@
 
 namespace vernier::scheduler {
 
-// Places in queue order; what is placed counts as taken for those behind. Those in back-off get a reason only.
-// Decisions come in the order of `view.pending`. Pure. Unknown policy names are a bug of the caller (checked at start).
+// Places in queue order; what is placed counts as taken for those behind. Those in back-off get a reason
+// only. Decisions come in the order of `view.pending`. Pure. Unknown policy names are a bug of the caller
+// (checked at start).
 std::vector<Decision> Schedule(absl::Time now, const ClusterView& view, const ScheduleOptions& options);
 
 }  // namespace vernier::scheduler

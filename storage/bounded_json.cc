@@ -1,7 +1,8 @@
+// nlohmann's SAX parser feeding a tree. Not its parser with a callback: that one walks all earlier members of
+// an object whenever a nested one ends, which takes minutes for the header of a file with many tensors.
 #include "storage/bounded_json.h"
 
 #include <string>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -13,55 +14,81 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Leaves the parser; never leaves ParseJson.
-struct Refused {
-  std::string why;
-};
-
-// Counts values and depth and remembers the names of every open object.
-class Guard {
+class TreeBuilder final : public nlohmann::json_sax<Json> {
  public:
-  explicit Guard(const JsonLimits& limits) : limits_(limits) {}
+  explicit TreeBuilder(const JsonLimits& limits) : limits_(limits) {}
 
-  bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
-    switch (event) {
-      case Json::parse_event_t::object_start:
-      case Json::parse_event_t::array_start:
-        // `depth` counts the structures already open around this one.
-        if (depth >= limits_.max_depth) {
-          throw Refused{absl::StrCat("is nested deeper than the limit of ", limits_.max_depth)};
-        }
-        names_.emplace_back();
-        Count();
-        break;
-      case Json::parse_event_t::object_end:
-      case Json::parse_event_t::array_end:
-        names_.pop_back();
-        break;
-      case Json::parse_event_t::key: {
-        const auto& name = parsed.get_ref<const std::string&>();
-        if (!names_.back().insert(name).second) {
-          throw Refused{absl::StrCat("has the name \"", Excerpt(name), "\" twice in one object")};
-        }
-        break;
-      }
-      case Json::parse_event_t::value:
-        Count();
-        break;
+  bool null() override { return Store(nullptr) != nullptr; }
+  bool boolean(bool value) override { return Store(value) != nullptr; }
+  bool number_integer(number_integer_t value) override { return Store(value) != nullptr; }
+  bool number_unsigned(number_unsigned_t value) override { return Store(value) != nullptr; }
+  bool number_float(number_float_t value, const string_t& /*text*/) override {
+    return Store(value) != nullptr;
+  }
+  bool string(string_t& value) override { return Store(std::move(value)) != nullptr; }
+  bool binary(binary_t& /*value*/) override { return Refuse("has binary data"); }
+  bool start_object(size_t /*size*/) override { return Open(Json::object()); }
+  bool start_array(size_t /*size*/) override { return Open(Json::array()); }
+  bool end_object() override { return Close(); }
+  bool end_array() override { return Close(); }
+
+  bool key(string_t& name) override {
+    auto& members = open_.back()->get_ref<Json::object_t&>();
+    const auto [place, inserted] = members.emplace(std::move(name), nullptr);
+    if (!inserted) {
+      return Refuse(absl::StrCat("has the name \"", Excerpt(place->first), "\" twice in one object"));
     }
+    member_ = &place->second;
     return true;
   }
 
+  bool parse_error(size_t /*position*/, const std::string& /*token*/, const Json::exception& error) override {
+    return Refuse(absl::StrCat("is not JSON: ", Excerpt(error.what(), 200)));
+  }
+
+  Json TakeRoot() { return std::move(root_); }
+  const std::string& error() const { return error_; }
+
  private:
-  void Count() {
+  bool Refuse(std::string why) {
+    error_ = std::move(why);
+    return false;
+  }
+
+  // The place of the new value, or null when there are too many.
+  Json* Store(Json value) {
     if (++num_values_ > limits_.max_values) {
-      throw Refused{absl::StrCat("has more than the limit of ", limits_.max_values, " values")};
+      Refuse(absl::StrCat("has more than the limit of ", limits_.max_values, " values"));
+      return nullptr;
     }
+    if (open_.empty()) return &(root_ = std::move(value));
+    if (!open_.back()->is_array()) return &(*member_ = std::move(value));
+    open_.back()->push_back(std::move(value));
+    return &open_.back()->back();
+  }
+
+  bool Open(Json value) {
+    if (static_cast<int>(open_.size()) >= limits_.max_depth) {
+      return Refuse(absl::StrCat("is nested deeper than the limit of ", limits_.max_depth));
+    }
+    Json* place = Store(std::move(value));
+    if (place == nullptr) return false;
+    open_.push_back(place);
+    return true;
+  }
+
+  bool Close() {
+    open_.pop_back();
+    return true;
   }
 
   const JsonLimits& limits_;
+  Json root_;
+  // Containers being filled, outermost first. A container does not move while one inside it is open.
+  std::vector<Json*> open_;
+  Json* member_ = nullptr;  // place of the member whose name came last
   int64_t num_values_ = 0;
-  std::vector<std::unordered_set<std::string>> names_;
+  std::string error_;
 };
 
 }  // namespace
@@ -69,17 +96,12 @@ class Guard {
 absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view name,
                                          const JsonLimits& limits) {
   if (static_cast<int64_t>(text.size()) > limits.max_bytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": has ", text.size(), " bytes of JSON, more than the limit of ", limits.max_bytes));
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ": has ", text.size(), " bytes of JSON, more than the limit of ", limits.max_bytes));
   }
-  Guard guard(limits);
-  try {
-    return Json::parse(text.begin(), text.end(), std::ref(guard));
-  } catch (const Refused& refused) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": ", refused.why));
-  } catch (const Json::exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": is not JSON: ", Excerpt(error.what(), 200)));
-  }
+  TreeBuilder builder(limits);
+  if (Json::sax_parse(text.begin(), text.end(), &builder)) return builder.TakeRoot();
+  return absl::InvalidArgumentError(absl::StrCat(name, ": ", builder.error()));
 }
 
 }  // namespace vernier::storage

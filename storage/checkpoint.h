@@ -1,15 +1,14 @@
 // Checkpoints of a stage: named binary parts + a JSON state + a manifest, below
 // <stage>/checkpoints/<step>-<token>-<incarnation>/. Format: docs/formats/checkpoint.md.
-// The fencing token and the incarnation are in the key, so an attempt that lost its lease writes beside, never
-// over, a live one; which incarnation counts is the job store's decision.
+// The fencing token and the incarnation are in the key, so an attempt that lost its lease writes beside,
+// never over, a live one; which incarnation counts is the job store's decision.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,8 +31,9 @@ struct CheckpointId {
   auto operator<=>(const CheckpointId&) const = default;
 };
 
-// Writes one checkpoint. Parts may be added from several ranks' writers of the same id under different names
-// (only one of them commits, with the others' parts handed to AddWritten). Thread-compatible.
+// Writes one checkpoint. Every call refuses a bad id (InvalidArgument). Parts may be added from several
+// ranks' writers of the same id under different names (only one of them commits, with the others' parts
+// handed to AddWritten). Thread-compatible.
 class CheckpointWriter {
  public:
   struct Committed {
@@ -53,9 +53,9 @@ class CheckpointWriter {
   absl::Status AddWritten(ManifestPart part);
   const std::vector<ManifestPart>& parts() const { return manifest_.parts; }
 
-  // Writes "state.json" and then the manifest: from here on the checkpoint exists. `fields` go to the manifest
-  // (small facts readable without the parts). Call once.
-  // AlreadyExists: another checkpoint has this id. InvalidArgument: `state` is no object.
+  // Writes "state.json" and then the manifest: from here on the checkpoint exists. `fields` go to the
+  // manifest (small facts readable without the parts). Call once. AlreadyExists: another checkpoint has this
+  // id. InvalidArgument: `state` is no object.
   absl::StatusOr<Committed> Commit(const nlohmann::json& state,
                                    const nlohmann::json& fields = nlohmann::json::object());
   const std::string& folder() const { return folder_; }
@@ -63,6 +63,7 @@ class CheckpointWriter {
  private:
   absl::Status CheckNew(absl::string_view name) const;
   ObjectStore* store_;
+  const CheckpointId id_;
   const std::string folder_;
   Manifest manifest_;
 };
@@ -91,7 +92,8 @@ class Checkpoint {
 };
 
 // Complete checkpoints (those with a manifest), oldest step first. Folders with other names are ignored.
-absl::StatusOr<std::vector<CheckpointId>> ListCheckpoints(ObjectStore& store, absl::string_view checkpoints_folder);
+absl::StatusOr<std::vector<CheckpointId>> ListCheckpoints(ObjectStore& store,
+                                                          absl::string_view checkpoints_folder);
 
 // Deletes the manifest first, so that a half-deleted checkpoint does not exist. OK when there is none.
 absl::Status DeleteCheckpoint(ObjectStore& store, absl::string_view checkpoints_folder, CheckpointId id);

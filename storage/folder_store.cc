@@ -40,9 +40,9 @@ absl::Status ObjectStatus(int error, absl::string_view key, absl::string_view pa
       if (::statvfs(folder.c_str(), &disk) == 0) {
         left = absl::StrCat(" (", HumanBytes(static_cast<int64_t>(disk.f_bavail * disk.f_frsize)), " left)");
       }
-      return absl::ResourceExhaustedError(absl::StrCat(
-          what, ": ", error == EDQUOT ? "disk quota is used up" : "no space left on the disk", left,
-          "; free space there, or move the object store to a larger disk"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat(what, ": ", error == EDQUOT ? "disk quota is used up" : "no space left on the disk",
+                       left, "; free space there, or move the object store to a larger disk"));
     }
     case ENOTDIR:
       return absl::FailedPreconditionError(absl::StrCat(what, ": one of its folders is an object"));
@@ -123,7 +123,8 @@ absl::StatusOr<std::vector<Entry>> SortedEntries(const std::string& path) {
   while (const dirent* raw = ::readdir(dir)) {
     Entry entry{raw->d_name, {}};
     if (entry.name[0] == '.') continue;
-    if (::fstatat(::dirfd(dir), raw->d_name, &entry.info, AT_SYMLINK_NOFOLLOW) != 0) continue;  // just deleted
+    if (::fstatat(::dirfd(dir), raw->d_name, &entry.info, AT_SYMLINK_NOFOLLOW) != 0)
+      continue;  // just deleted
     if (S_ISDIR(entry.info.st_mode)) entry.name += '/';
     if (S_ISDIR(entry.info.st_mode) || S_ISREG(entry.info.st_mode)) entries.push_back(std::move(entry));
   }
@@ -159,7 +160,8 @@ class FolderStore::Writer final : public ObjectWriter {
 
   ~Writer() override {
     if (fd_ >= 0) ::close(fd_);
-    if (!temporary_.empty()) ::unlink(temporary_.c_str());  // debris is removed at the next Open if this fails
+    if (!temporary_.empty())
+      ::unlink(temporary_.c_str());  // debris is removed at the next Open if this fails
   }
 
   absl::Status Append(absl::string_view bytes) override {
@@ -212,7 +214,8 @@ class FolderStore::Writer final : public ObjectWriter {
       return ObjectStatus(error, key_, path, "creating");
     }
     if (mode_ == WriteMode::kReplace) temporary_.clear();  // it is the object now
-    if (const int error = SyncFolder(folder); error != 0) return ObjectStatus(error, key_, folder, "flushing");
+    if (const int error = SyncFolder(folder); error != 0)
+      return ObjectStatus(error, key_, folder, "flushing");
     return digest;
   }
 
@@ -267,20 +270,23 @@ absl::StatusOr<std::string> FolderStore::GetRange(absl::string_view key, int64_t
     if (::fstat(fd, &info) != 0) return ObjectStatus(errno, key, path, "opening");
     if (!S_ISREG(info.st_mode)) return NoSuchObject(key, path);
     if (offset < 0 || length < 0 || offset > info.st_size) {
-      return absl::InvalidArgumentError(absl::StrCat(key, ": asked for ", length, " bytes from offset ", offset,
-                                                     "; the object has ", info.st_size));
+      return absl::InvalidArgumentError(absl::StrCat(key, ": asked for ", length, " bytes from offset ",
+                                                     offset, "; the object has ", info.st_size));
     }
     std::string bytes(std::min<int64_t>(length, info.st_size - offset), '\0');
     size_t done = 0;
     while (done < bytes.size()) {
-      const ssize_t got = ::pread(fd, bytes.data() + done, bytes.size() - done, offset + static_cast<int64_t>(done));
+      const ssize_t got =
+          ::pread(fd, bytes.data() + done, bytes.size() - done, offset + static_cast<int64_t>(done));
       if (got < 0) {
         if (errno == EINTR) continue;
         return ObjectStatus(errno, key, path, "reading");
       }
       if (got == 0) {
-        return absl::DataLossError(absl::StrCat(key, ": ", path, " shrank while it was read; nothing but this "
-                                                "service may write below ", root_));
+        return absl::DataLossError(absl::StrCat(key, ": ", path,
+                                                " shrank while it was read; nothing but this "
+                                                "service may write below ",
+                                                root_));
       }
       done += got;
     }
@@ -303,8 +309,8 @@ absl::StatusOr<ObjectInfo> FolderStore::Head(absl::string_view key) {
   return ObjectInfo{std::string(key), static_cast<int64_t>(info.st_size), ModifyTime(info)};
 }
 
-absl::StatusOr<std::vector<ObjectInfo>> FolderStore::List(absl::string_view prefix, absl::string_view start_after,
-                                                          int limit) {
+absl::StatusOr<std::vector<ObjectInfo>> FolderStore::List(absl::string_view prefix,
+                                                          absl::string_view start_after, int limit) {
   std::vector<ObjectInfo> page;
   VN_RETURN_IF_ERROR(ListInto(root_, "", prefix, start_after, limit, page));
   return page;
@@ -325,7 +331,8 @@ absl::Status FolderStore::Delete(absl::string_view key) {
     return ObjectStatus(error, key, folder.string(), "flushing");
   }
   // Folders exist only to hold objects: rmdir refuses those that still do, which ends the climb.
-  while (folder != std::filesystem::path(root_) && ::rmdir(folder.c_str()) == 0) folder = folder.parent_path();
+  while (folder != std::filesystem::path(root_) && ::rmdir(folder.c_str()) == 0)
+    folder = folder.parent_path();
   return absl::OkStatus();
 }
 

@@ -1,8 +1,8 @@
 // Objects as files below one local (or shared) folder: the object with key K is the file <root>/K.
 //
-// A write goes to <root>/.tmp/, is flushed to disk and then renamed (kReplace) or linked (kIfAbsent) into place,
-// and the folder is flushed: a crash leaves either the whole object or none. Temporary files left by a crash are
-// removed when the store is opened, once nobody has written them for a day.
+// A write goes to <root>/.tmp/, is flushed to disk and then renamed (kReplace) or linked (kIfAbsent) into
+// place, and the folder is flushed: a crash leaves either the whole object or none. Temporary files left by a
+// crash are removed when the store is opened, once nobody has written them for a day.
 #pragma once
 
 #include <memory>
@@ -18,8 +18,8 @@ namespace vernier::storage {
 class FolderStore final : public ObjectStore {
  public:
   struct Options {
-    std::string root;                                  // created when missing
-    absl::Duration stale_after = absl::Hours(24);      // age at which a temporary file is debris
+    std::string root;                              // created when missing
+    absl::Duration stale_after = absl::Hours(24);  // age at which a temporary file is debris
   };
   // PermissionDenied, ResourceExhausted: the folder cannot be created or written.
   static absl::StatusOr<std::unique_ptr<FolderStore>> Open(Options options);

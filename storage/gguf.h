@@ -1,5 +1,5 @@
-// GGUF files, versions 2 and 3, little-endian: metadata and tensors. Bounded everywhere: counts, string lengths,
-// nesting of arrays, alignment, offsets inside the file, no overlap.
+// GGUF files, versions 2 and 3, little-endian: metadata and tensors. Bounded everywhere: counts, string
+// lengths, nesting of arrays, alignment, offsets inside the file, no overlap.
 // Source: ggml docs/gguf.md.
 #pragma once
 
@@ -17,8 +17,8 @@
 
 namespace vernier::storage {
 
-// One metadata value. Integers of every width are int64_t (a uint64 above its range refuses the file), both float
-// widths are double. Arrays hold one kind; arrays of arrays are checked and skipped (monostate).
+// One metadata value. Integers of every width are int64_t (a uint64 above its range refuses the file), both
+// float widths are double. Arrays hold one kind; arrays of arrays are checked and skipped (monostate).
 using GgufValue = std::variant<std::monostate, int64_t, double, bool, absl::string_view, std::vector<int64_t>,
                                std::vector<double>, std::vector<bool>, std::vector<absl::string_view>>;
 
@@ -42,7 +42,8 @@ class Gguf {
   const std::string& name() const { return name_; }
   absl::string_view file_bytes() const { return file_; }
 
-  // Metadata. Get*, InvalidArgument: the key is missing or holds another kind; the message names file and key.
+  // Metadata. Get*, InvalidArgument: the key is missing or holds another kind; the message names file and
+  // key.
   bool Has(absl::string_view key) const { return values_.contains(key); }
   absl::StatusOr<int64_t> GetInt(absl::string_view key) const;
   absl::StatusOr<double> GetDouble(absl::string_view key) const;  // integers too

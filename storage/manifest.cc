@@ -21,8 +21,9 @@ constexpr size_t kMaxParts = 100'000;
 
 bool IsSha256(absl::string_view text) {
   if (text.size() != 64) return false;
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)) || (c >= 'a' && c <= 'f'); });
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isdigit(static_cast<unsigned char>(c)) || (c >= 'a' && c <= 'f');
+  });
 }
 
 absl::Status CheckParts(const std::vector<ManifestPart>& parts, absl::string_view name) {
@@ -37,7 +38,8 @@ absl::Status CheckParts(const std::vector<ManifestPart>& parts, absl::string_vie
     const std::string where = absl::StrCat(name, ": parts[", i, "]");
     VN_RETURN_IF_ERROR(Annotate(CheckKey(part.name), absl::StrCat(where, ".name")));
     if (part.name == kManifestName) {
-      return absl::InvalidArgumentError(absl::StrCat(where, ".name: ", kManifestName, " cannot be its own part"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ".name: ", kManifestName, " cannot be its own part"));
     }
     if (!names.insert(part.name).second) {
       return absl::InvalidArgumentError(absl::StrCat(where, ".name: \"", part.name, "\" is listed twice"));
@@ -58,8 +60,8 @@ std::string ManifestKey(absl::string_view folder) { return absl::StrCat(folder, 
 
 // The member `field` of `object` if it is of the wanted kind.
 template <typename T>
-absl::StatusOr<T> Member(const Json& object, const char* field, absl::string_view where, absl::string_view kind,
-                         bool (Json::*is)() const noexcept) {
+absl::StatusOr<T> Member(const Json& object, const char* field, absl::string_view where,
+                         absl::string_view kind, bool (Json::*is)() const noexcept) {
   const auto found = object.find(field);
   if (found == object.end() || !((*found).*is)()) {
     return absl::InvalidArgumentError(absl::StrCat(where, ".", field, ": is missing or not ", kind));
@@ -109,7 +111,8 @@ absl::StatusOr<Manifest> ManifestFromJson(absl::string_view text, absl::string_v
   if (!json.is_object()) return absl::InvalidArgumentError(absl::StrCat(name, ": is not a JSON object"));
   Manifest manifest;
   const absl::string_view where = name;
-  VN_ASSIGN_OR_RETURN(manifest.format, Member<std::string>(json, "format", where, "a string", &Json::is_string));
+  VN_ASSIGN_OR_RETURN(manifest.format,
+                      Member<std::string>(json, "format", where, "a string", &Json::is_string));
   VN_ASSIGN_OR_RETURN(const int64_t version,
                       Member<int64_t>(json, "version", where, "an integer", &Json::is_number_integer));
   if (version < 1 || version > std::numeric_limits<int>::max()) {
@@ -125,17 +128,20 @@ absl::StatusOr<Manifest> ManifestFromJson(absl::string_view text, absl::string_v
     VN_ASSIGN_OR_RETURN(part.name, Member<std::string>(parts[i], "name", at, "a string", &Json::is_string));
     VN_ASSIGN_OR_RETURN(part.size_bytes,
                         Member<int64_t>(parts[i], "size", at, "an integer", &Json::is_number_integer));
-    VN_ASSIGN_OR_RETURN(part.sha256, Member<std::string>(parts[i], "sha256", at, "a string", &Json::is_string));
+    VN_ASSIGN_OR_RETURN(part.sha256,
+                        Member<std::string>(parts[i], "sha256", at, "a string", &Json::is_string));
     manifest.parts.push_back(std::move(part));
   }
   VN_RETURN_IF_ERROR(CheckParts(manifest.parts, name));
   return manifest;
 }
 
-absl::StatusOr<std::string> WriteManifest(ObjectStore& store, absl::string_view folder, const Manifest& manifest) {
+absl::StatusOr<std::string> WriteManifest(ObjectStore& store, absl::string_view folder,
+                                          const Manifest& manifest) {
   const std::string key = ManifestKey(folder);
   VN_RETURN_IF_ERROR(CheckParts(manifest.parts, key));
-  if (!manifest.fields.is_object()) return absl::InvalidArgumentError(absl::StrCat(key, ": fields: is not an object"));
+  if (!manifest.fields.is_object())
+    return absl::InvalidArgumentError(absl::StrCat(key, ": fields: is not an object"));
   const std::string text = ManifestToJson(manifest);
   VN_RETURN_IF_ERROR(store.PutIfAbsent(key, text));
   return Sha256Hex(text);
@@ -157,8 +163,8 @@ absl::StatusOr<Manifest> ReadManifest(ObjectStore& store, absl::string_view fold
         absl::StrCat(key, ": is a \"", Excerpt(manifest->format), "\", not a \"", format, "\""));
   }
   if (manifest->version > max_version) {
-    return absl::FailedPreconditionError(absl::StrCat(key, ": has version ", manifest->version, " of ", format,
-                                                      "; this build reads up to ", max_version,
+    return absl::FailedPreconditionError(absl::StrCat(key, ": has version ", manifest->version, " of ",
+                                                      format, "; this build reads up to ", max_version,
                                                       ": use the version that wrote it or a newer one"));
   }
   return manifest;
@@ -172,8 +178,8 @@ absl::Status VerifyPart(ObjectStore& store, absl::string_view folder, const Mani
   }
   VN_RETURN_IF_ERROR(info.status());
   if (info->size_bytes != part.size_bytes) {
-    return absl::DataLossError(absl::StrCat(key, ": manifest promises ", part.size_bytes, " bytes, object has ",
-                                            info->size_bytes));
+    return absl::DataLossError(
+        absl::StrCat(key, ": manifest promises ", part.size_bytes, " bytes, object has ", info->size_bytes));
   }
   VN_ASSIGN_OR_RETURN(const ByteDigest digest, DigestOf(store, key));
   if (digest.sha256 != part.sha256) {

@@ -4,10 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -45,13 +44,15 @@ std::string ManifestToJson(const Manifest& manifest);
 // InvalidArgument, starting with `name`: not a manifest; says which field.
 absl::StatusOr<Manifest> ManifestFromJson(absl::string_view text, absl::string_view name);
 
-// Writes <folder>/manifest.json and returns the SHA-256 of its bytes. AlreadyExists: another manifest is there.
+// Writes <folder>/manifest.json and returns the SHA-256 of its bytes.
+// AlreadyExists: another manifest is there.
 // InvalidArgument: a part is called twice, "manifest.json" or no valid key.
-absl::StatusOr<std::string> WriteManifest(ObjectStore& store, absl::string_view folder, const Manifest& manifest);
+absl::StatusOr<std::string> WriteManifest(ObjectStore& store, absl::string_view folder,
+                                          const Manifest& manifest);
 
 // NotFound: no manifest (the thing does not exist, or is unfinished). DataLoss: the manifest cannot be read.
-// FailedPrecondition: it is of another format, or of a version above `max_version`. With `sha256` not "", DataLoss
-// also when the manifest's own digest is another.
+// FailedPrecondition: it is of another format, or of a version above `max_version`. With `sha256` not "",
+// DataLoss also when the manifest's own digest is another.
 absl::StatusOr<Manifest> ReadManifest(ObjectStore& store, absl::string_view folder, absl::string_view format,
                                       int max_version = 1, absl::string_view sha256 = "");
 

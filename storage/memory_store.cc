@@ -56,13 +56,13 @@ absl::Status MemoryStore::Commit(const std::string& key, std::string bytes, Writ
   } else {
     const auto below = objects_.lower_bound(absl::StrCat(key, "/"));
     if (below != objects_.end() && absl::StartsWith(below->first, absl::StrCat(key, "/"))) {
-      return absl::FailedPreconditionError(absl::StrCat(key, ": is the folder of other objects, such as ",
-                                                        below->first));
+      return absl::FailedPreconditionError(
+          absl::StrCat(key, ": is the folder of other objects, such as ", below->first));
     }
     for (size_t slash = key.find('/'); slash != std::string::npos; slash = key.find('/', slash + 1)) {
       if (objects_.contains(key.substr(0, slash))) {
-        return absl::FailedPreconditionError(absl::StrCat(key, ": ", key.substr(0, slash),
-                                                          " is an object, so nothing can lie below it"));
+        return absl::FailedPreconditionError(
+            absl::StrCat(key, ": ", key.substr(0, slash), " is an object, so nothing can lie below it"));
       }
     }
   }
@@ -96,8 +96,8 @@ absl::StatusOr<ObjectInfo> MemoryStore::Head(absl::string_view key) {
                     found->second.modify_time};
 }
 
-absl::StatusOr<std::vector<ObjectInfo>> MemoryStore::List(absl::string_view prefix, absl::string_view start_after,
-                                                          int limit) {
+absl::StatusOr<std::vector<ObjectInfo>> MemoryStore::List(absl::string_view prefix,
+                                                          absl::string_view start_after, int limit) {
   std::vector<ObjectInfo> page;
   MutexLock lock(mutex_);
   auto it = start_after >= prefix ? objects_.upper_bound(start_after) : objects_.lower_bound(prefix);

@@ -2,14 +2,14 @@
 //
 //   tenants/<tenant>/models/<digest>/
 //     config.json              Hugging Face's
-//     model.safetensors        or model-0000i-of-0000n.safetensors + model.safetensors.index.json as they were
+//     model.safetensors        or model-0000i-of-0000n.safetensors + model.safetensors.index.json
 //     tokenizer.json
 //     tokenizer_config.json    with chat_template and the special tokens
-//     generation_config.json, special_tokens_map.json   when the source has them
+//     generation_config.json, special_tokens_map.json, chat_template.jinja   when the source has them
 //     manifest.json            format "vernier.model"; docs/formats/model.md
 //
-// Sources: a Hugging Face folder, copied as it is; or a GGUF file, whose tensors become F32 under Hugging Face's
-// parameter names (llama: q and k rows back in Hugging Face's rotary order; gpt2: Conv1D's [in, out]).
+// Sources: a Hugging Face folder, copied as it is; or a GGUF file, whose tensors become F32 under Hugging
+// Face's parameter names (llama: q and k rows back in Hugging Face's rotary order; gpt2: Conv1D's [in, out]).
 // Architectures: llama, gpt2.
 #pragma once
 
@@ -30,9 +30,9 @@ struct ImportedModel {
   std::string digest;        // SHA-256 hex over the parts (DigestOfParts)
   std::string architecture;  // llama, gpt2
   int64_t num_parameters = 0;
-  int64_t size_bytes = 0;     // of all parts
-  int64_t context_length = 0; // tokens
-  int64_t vocab_size = 0;     // rows of the embedding
+  int64_t size_bytes = 0;      // of all parts
+  int64_t context_length = 0;  // tokens
+  int64_t vocab_size = 0;      // rows of the embedding
   bool has_chat_template = false;
 };
 
@@ -47,14 +47,30 @@ struct ImportOptions {
   std::string root;  // when set, files whose real path (links followed) is not below it are refused
 };
 
-// Streams: needs memory for one tensor, not for the model. Importing equal content again gives the same digest
-// and writes nothing; a GGUF file known by its SHA-256 is not converted again.
-// NotFound: no such path, or a file is missing (named). InvalidArgument: not a model we can read (what and why).
-// PermissionDenied: outside `root`. ResourceExhausted: the store is full.
-absl::StatusOr<ImportedModel> ImportModel(const std::string& source, ObjectStore& store, absl::string_view tenant,
-                                          const ImportOptions& options);
+// Streams: needs memory for one tensor, not for the model. Importing equal content again gives the same
+// digest and writes nothing; a GGUF file known by its SHA-256 is not converted again.
+// NotFound: no such path, or a file is missing (named).
+// InvalidArgument: not a model we can read (what and why).
+// PermissionDenied: outside `root`.
+// ResourceExhausted: the store is full.
+// Unavailable: the source changed meanwhile.
+absl::StatusOr<ImportedModel> ImportModel(const std::string& source, ObjectStore& store,
+                                          absl::string_view tenant, const ImportOptions& options);
 
 // What ImportModel returned for `digest`, from its manifest. NotFound: not imported.
-absl::StatusOr<ImportedModel> ReadModel(ObjectStore& store, absl::string_view tenant, absl::string_view digest);
+absl::StatusOr<ImportedModel> ReadModel(ObjectStore& store, absl::string_view tenant,
+                                        absl::string_view digest);
+
+// What the object layout.h's ModelSourceKey says of a GGUF file.
+struct ModelSource {
+  int64_t version = 0;       // of the conversion; 0: the record cannot be read
+  std::string model_digest;  // what the file became
+};
+// NotFound: no such object.
+absl::StatusOr<ModelSource> ReadModelSource(ObjectStore& store, absl::string_view key);
+
+// The text of tokenizer_config.json that importing `gguf` writes: chat template and special tokens.
+// InvalidArgument: the metadata is unsound.
+absl::StatusOr<std::string> TokenizerConfigFromGguf(const Gguf& gguf);
 
 }  // namespace vernier::storage

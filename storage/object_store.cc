@@ -84,8 +84,8 @@ absl::StatusOr<ByteDigest> DigestOf(ObjectStore& store, absl::string_view key) {
   while (digest.size_bytes < info.size_bytes) {
     VN_ASSIGN_OR_RETURN(const std::string piece, store.GetRange(key, digest.size_bytes, kPieceBytes));
     if (piece.empty()) {
-      return absl::DataLossError(absl::StrCat(key, ": ended after ", digest.size_bytes, " of ", info.size_bytes,
-                                              " bytes while it was read; upload it again"));
+      return absl::DataLossError(absl::StrCat(key, ": ended after ", digest.size_bytes, " of ",
+                                              info.size_bytes, " bytes while it was read; upload it again"));
     }
     hash.Update(piece);
     digest.size_bytes += static_cast<int64_t>(piece.size());
@@ -94,26 +94,29 @@ absl::StatusOr<ByteDigest> DigestOf(ObjectStore& store, absl::string_view key) {
   return digest;
 }
 
-absl::StatusOr<ByteDigest> PutFile(ObjectStore& store, absl::string_view key, const std::string& path,
-                                   WriteMode mode) {
+absl::Status StreamFile(const std::string& path, ByteSink& sink) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return ErrnoStatus(errno, path);
-  auto copy = [&]() -> absl::StatusOr<ByteDigest> {
-    VN_ASSIGN_OR_RETURN(std::unique_ptr<ObjectWriter> writer, store.OpenWriter(key, mode));
-    std::string buffer(kPieceBytes, '\0');
-    while (true) {
-      const ssize_t got = ::read(fd, buffer.data(), buffer.size());
-      if (got == 0) return writer->Finish();
-      if (got < 0) {
-        if (errno == EINTR) continue;
-        return ErrnoStatus(errno, path);
-      }
-      VN_RETURN_IF_ERROR(writer->Append(absl::string_view(buffer.data(), got)));
+  std::string buffer(kPieceBytes, '\0');
+  absl::Status status;
+  while (status.ok()) {
+    const ssize_t got = ::read(fd, buffer.data(), buffer.size());
+    if (got == 0) break;
+    if (got > 0) {
+      status = sink.Append(absl::string_view(buffer.data(), got));
+    } else if (errno != EINTR) {
+      status = ErrnoStatus(errno, path);
     }
-  };
-  absl::StatusOr<ByteDigest> digest = copy();
+  }
   ::close(fd);  // opened for reading: nothing to lose
-  return digest;
+  return status;
+}
+
+absl::StatusOr<ByteDigest> PutFile(ObjectStore& store, absl::string_view key, const std::string& path,
+                                   WriteMode mode) {
+  VN_ASSIGN_OR_RETURN(const std::unique_ptr<ObjectWriter> writer, store.OpenWriter(key, mode));
+  VN_RETURN_IF_ERROR(StreamFile(path, *writer));
+  return writer->Finish();
 }
 
 absl::StatusOr<std::vector<ObjectInfo>> ListAll(ObjectStore& store, absl::string_view prefix) {

@@ -28,8 +28,8 @@ struct ByteDigest {
   bool operator==(const ByteDigest&) const = default;
 };
 
-// Makes one object. Nothing is visible before Finish returns OK, and then all of it is, durably; an object whose
-// writer is destroyed unfinished never existed. Thread-compatible. Must not outlive its store.
+// Makes one object. Nothing is visible before Finish returns OK, and then all of it is, durably; an object
+// whose writer is destroyed unfinished never existed. Thread-compatible. Must not outlive its store.
 class ObjectWriter : public ByteSink {
  public:
   // Call once, last. AlreadyExists: opened with kIfAbsent and the key holds other bytes.
@@ -38,7 +38,8 @@ class ObjectWriter : public ByteSink {
 
 enum class WriteMode {
   kReplace,   // the last writer to finish wins
-  kIfAbsent,  // the first one to finish wins; finishing with equal bytes is success (a retry after a lost reply)
+  kIfAbsent,  // the first one to finish wins; finishing with equal bytes is success (a retry after a lost
+              // reply)
 };
 
 struct ObjectInfo {
@@ -64,8 +65,8 @@ class ObjectStore {
   virtual absl::StatusOr<ObjectInfo> Head(absl::string_view key) = 0;
   // Up to `limit` objects whose key starts with `prefix` (any text, "" for all) and is greater than
   // `start_after`, in byte order of keys. Fewer than `limit`: there are no more.
-  virtual absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix, absl::string_view start_after,
-                                                       int limit) = 0;
+  virtual absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix,
+                                                       absl::string_view start_after, int limit) = 0;
   // OK too when there is no such object.
   virtual absl::Status Delete(absl::string_view key) = 0;
   // A local file with the object's bytes, to map into memory; none when the backend has no files or there is
@@ -87,7 +88,10 @@ absl::Status CheckKey(absl::string_view key);
 // Reads the object in pieces. DataLoss: it shrank meanwhile.
 absl::StatusOr<ByteDigest> DigestOf(ObjectStore& store, absl::string_view key);
 
-// Streams a local file into `key`. NotFound and so on name the file.
+// Appends a local file to `sink`, in pieces. NotFound and so on name the file.
+absl::Status StreamFile(const std::string& path, ByteSink& sink);
+
+// Streams a local file into `key`.
 absl::StatusOr<ByteDigest> PutFile(ObjectStore& store, absl::string_view key, const std::string& path,
                                    WriteMode mode);
 

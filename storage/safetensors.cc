@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <tuple>
 #include <utility>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
@@ -32,8 +31,8 @@ struct DtypeEntry {
   int64_t bytes;
 };
 constexpr DtypeEntry kDtypes[] = {
-    {Dtype::kF64, "F64", 8}, {Dtype::kF32, "F32", 4}, {Dtype::kF16, "F16", 2}, {Dtype::kBF16, "BF16", 2},
-    {Dtype::kI64, "I64", 8}, {Dtype::kI32, "I32", 4}, {Dtype::kI16, "I16", 2}, {Dtype::kI8, "I8", 1},
+    {Dtype::kF64, "F64", 8}, {Dtype::kF32, "F32", 4},   {Dtype::kF16, "F16", 2}, {Dtype::kBF16, "BF16", 2},
+    {Dtype::kI64, "I64", 8}, {Dtype::kI32, "I32", 4},   {Dtype::kI16, "I16", 2}, {Dtype::kI8, "I8", 1},
     {Dtype::kU8, "U8", 1},   {Dtype::kBool, "BOOL", 1},
 };
 
@@ -45,7 +44,8 @@ absl::Status Bad(absl::string_view where, absl::string_view what) {
 absl::StatusOr<int64_t> Count(const Json& value, absl::string_view where) {
   if (value.is_number_unsigned()) {
     const uint64_t number = value.get<uint64_t>();
-    if (number <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) return static_cast<int64_t>(number);
+    if (number <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
+      return static_cast<int64_t>(number);
   }
   return Bad(where, absl::StrCat(Excerpt(value.dump(-1, ' ', true, Json::error_handler_t::replace)),
                                  " is not a count in [0, 2^63)"));
@@ -113,8 +113,8 @@ absl::StatusOr<Placed> ReadEntry(const std::string& name, const Json& entry, abs
   }
   if (placed.end - placed.begin != bytes) {
     return Bad(where, absl::StrCat("data_offsets span ", placed.end - placed.begin, " bytes, but ",
-                                   DtypeName(placed.tensor.dtype), " [", absl::StrJoin(placed.tensor.shape, ", "),
-                                   "] has ", bytes));
+                                   DtypeName(placed.tensor.dtype), " [",
+                                   absl::StrJoin(placed.tensor.shape, ", "), "] has ", bytes));
   }
   return placed;
 }
@@ -130,7 +130,8 @@ absl::StatusOr<Dtype> ParseDtype(absl::string_view name) {
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "dtype \"", Excerpt(name), "\" is not supported; supported: ",
-      absl::StrJoin(kDtypes, ", ", [](std::string* out, const DtypeEntry& e) { out->append(e.name); })));
+      absl::StrJoin(kDtypes, ", ",
+                    [](std::string* out, const DtypeEntry& e) { absl::StrAppend(out, e.name); })));
 }
 
 int64_t TensorSpec::NumElements() const {
@@ -162,12 +163,15 @@ absl::Status SafetensorsFile::Read(absl::string_view bytes, absl::string_view na
   const absl::string_view header = bytes.substr(kLengthBytes, header_bytes);
   if (header.empty() || header[0] != '{') return Bad(name, "header does not start with '{'");
   // Five values and three containers a tensor at 16 dimensions at most: far below the limit for honest files.
-  VN_ASSIGN_OR_RETURN(const Json json, ParseJson(header, absl::StrCat(name, ": header"),
-                                                 {.max_bytes = kMaxHeaderBytes,
-                                                  .max_depth = 4,
-                                                  .max_values = int64_t{24} * static_cast<int64_t>(kMaxTensors)}));
-  if (json.size() > kMaxTensors + 1) {
-    return Bad(name, absl::StrCat("header has ", json.size(), " entries, more than the limit of ", kMaxTensors));
+  VN_ASSIGN_OR_RETURN(const Json json,
+                      ParseJson(header, absl::StrCat(name, ": header"),
+                                {.max_bytes = kMaxHeaderBytes,
+                                 .max_depth = 4,
+                                 .max_values = int64_t{24} * static_cast<int64_t>(kMaxTensors)}));
+  const size_t num_tensors = json.size() - (json.contains(std::string(kMetadata)) ? 1 : 0);
+  if (num_tensors > kMaxTensors) {
+    return Bad(name,
+               absl::StrCat("header has ", num_tensors, " tensors, more than the limit of ", kMaxTensors));
   }
   std::vector<Placed> placed;
   for (const auto& [key, entry] : json.items()) {
@@ -205,11 +209,12 @@ absl::Status SafetensorsFile::Read(absl::string_view bytes, absl::string_view na
   }
   const int64_t promised = kLengthBytes + header_bytes + at;
   if (at > data_bytes) {
-    return Bad(name, absl::StrCat("header promises ", promised, " bytes, object has ", size, "; upload it again"));
+    return Bad(name,
+               absl::StrCat("header promises ", promised, " bytes, object has ", size, "; upload it again"));
   }
   if (at < data_bytes) {
-    return Bad(name, absl::StrCat("has ", data_bytes - at, " bytes after its last tensor (header promises ", promised,
-                                  ", object has ", size, "); such files are refused"));
+    return Bad(name, absl::StrCat("has ", data_bytes - at, " bytes after its last tensor (header promises ",
+                                  promised, ", object has ", size, "); such files are refused"));
   }
   return absl::OkStatus();
 }
@@ -248,10 +253,11 @@ absl::StatusOr<TensorView> SafetensorsFile::Find(absl::string_view name) const {
       absl::StrCat(name_, ": has no tensor \"", Excerpt(name), "\"", DidYouMean(name, names)));
 }
 
-absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(ByteSink& sink, std::vector<TensorSpec> specs,
-                                                            const std::map<std::string, std::string>& metadata) {
+absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(
+    ByteSink& sink, std::vector<TensorSpec> specs, const std::map<std::string, std::string>& metadata) {
   if (specs.size() > kMaxTensors) {
-    return Bad("safetensors", absl::StrCat(specs.size(), " tensors are more than the limit of ", kMaxTensors));
+    return Bad("safetensors",
+               absl::StrCat(specs.size(), " tensors are more than the limit of ", kMaxTensors));
   }
   absl::flat_hash_set<absl::string_view> names;
   int64_t at = 0;
@@ -262,7 +268,8 @@ absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(ByteSink& sink, std:
     const std::string where = absl::StrCat("tensor \"", Excerpt(spec.name), "\"");
     if (spec.name.empty() || spec.name.size() > kMaxNameBytes || spec.name == kMetadata ||
         FirstInvalidUtf8(spec.name) != std::string::npos) {
-      return Bad(where, absl::StrCat("the name must have 1 to ", kMaxNameBytes, " bytes of UTF-8 and not be ", kMetadata));
+      return Bad(where, absl::StrCat("the name must have 1 to ", kMaxNameBytes, " bytes of UTF-8 and not be ",
+                                     kMetadata));
     }
     if (!names.insert(spec.name).second) return Bad(where, "is given twice");
     VN_ASSIGN_OR_RETURN(const int64_t bytes, CheckedBytes(spec, where));
@@ -276,7 +283,8 @@ absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(ByteSink& sink, std:
   text += '}';
   // The data starts 8-byte aligned, as other readers expect.
   text.append((8 - text.size() % 8) % 8, ' ');
-  if (static_cast<int64_t>(text.size()) > kMaxHeaderBytes) return Bad("safetensors", "the header would be too large");
+  if (static_cast<int64_t>(text.size()) > kMaxHeaderBytes)
+    return Bad("safetensors", "the header would be too large");
   std::string length(kLengthBytes, '\0');
   for (int i = 0; i < kLengthBytes; ++i) length[i] = static_cast<char>(text.size() >> (8 * i));
   VN_RETURN_IF_ERROR(sink.Append(length));
@@ -286,7 +294,8 @@ absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(ByteSink& sink, std:
 
 absl::Status SafetensorsWriter::Append(absl::string_view bytes) {
   if (static_cast<int64_t>(bytes.size()) > total_bytes_ - written_bytes_) {
-    return absl::InvalidArgumentError(absl::StrCat("safetensors: the tensors have ", total_bytes_, " bytes, got ",
+    return absl::InvalidArgumentError(absl::StrCat("safetensors: the tensors have ", total_bytes_,
+                                                   " bytes, got ",
                                                    written_bytes_ + static_cast<int64_t>(bytes.size())));
   }
   written_bytes_ += static_cast<int64_t>(bytes.size());
@@ -315,8 +324,8 @@ absl::StatusOr<ByteDigest> WriteSafetensors(ObjectStore& store, absl::string_vie
   if (!writer.ok()) return Annotate(writer.status(), key);
   for (const TensorView& tensor : tensors) {
     if (static_cast<int64_t>(tensor.bytes.size()) != tensor.NumBytes()) {
-      return Bad(key, absl::StrCat("tensor \"", tensor.name, "\": has ", tensor.bytes.size(), " bytes, its shape needs ",
-                                   tensor.NumBytes()));
+      return Bad(key, absl::StrCat("tensor \"", tensor.name, "\": has ", tensor.bytes.size(),
+                                   " bytes, its shape needs ", tensor.NumBytes()));
     }
     VN_RETURN_IF_ERROR(writer->Append(tensor.bytes));
   }

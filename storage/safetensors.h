@@ -1,7 +1,8 @@
 // Safetensors files: named tensors in one file, no code in it. Format: docs/formats/safetensors.md.
 //
-// The reader trusts nothing: header at most 100 MB and 100,000 tensors, every offset inside the file, no gap, no
-// overlap, no byte after the last tensor (an appended archive is a known trick), sizes equal to shape x dtype.
+// The reader trusts nothing: header at most 100 MB and 100,000 tensors, every offset inside the file, no gap,
+// no overlap, no byte after the last tensor (an appended archive is a known trick), sizes equal to shape x
+// dtype.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +61,7 @@ class SafetensorsFile {
  private:
   absl::Status Read(absl::string_view bytes, absl::string_view name);
 
-  MappedFile map_;                      // one of map_ and owned_ may hold the bytes
+  MappedFile map_;  // one of map_ and owned_ may hold the bytes
   std::unique_ptr<std::string> owned_;
   std::string name_;
   std::vector<TensorView> tensors_;
@@ -68,15 +69,16 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-// Writes one file to `sink` in one pass: the specs first, then the bytes of the tensors in the order of the specs,
-// in pieces of any size. Equal input gives equal bytes. `sink` must outlive it. Thread-compatible.
-class SafetensorsWriter {
+// Writes one file to `sink` in one pass: the specs first, then the bytes of the tensors in the order of the
+// specs, in pieces of any size. Equal input gives equal bytes. `sink` must outlive it. Thread-compatible.
+class SafetensorsWriter final : public ByteSink {
  public:
-  // Writes the header. InvalidArgument: a name twice, empty or "__metadata__"; a negative or overflowing shape.
+  // Writes the header. InvalidArgument: a name twice, empty or "__metadata__"; a negative or overflowing
+  // shape.
   static absl::StatusOr<SafetensorsWriter> Create(ByteSink& sink, std::vector<TensorSpec> specs,
                                                   const std::map<std::string, std::string>& metadata = {});
   // InvalidArgument: more bytes than the specs promise.
-  absl::Status Append(absl::string_view bytes);
+  absl::Status Append(absl::string_view bytes) override;
   // InvalidArgument: fewer bytes than promised; names the tensor that is incomplete. Does not finish `sink`.
   absl::Status Finish();
 

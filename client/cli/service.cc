@@ -108,7 +108,7 @@ absl::Status DiskUsage(Cli& cli) {
   return absl::OkStatus();
 }
 
-absl::Status Version(Cli& cli) {
+absl::Status ShowVersions(Cli& cli) {
   std::cout << "vernier " << Version() << "\n";
   const auto client = cli.client();
   if (!client.ok()) return absl::OkStatus();  // no service here: the client's own version is the answer
@@ -166,7 +166,7 @@ void AddServiceCommands(CLI::App& app, Cli& cli) {
     cli.run = [&cli] { return DiskUsage(cli); };
   });
   app.add_subcommand("version", "Versions of this client and of the service")->callback([&cli] {
-    cli.run = [&cli] { return Version(cli); };
+    cli.run = [&cli] { return ShowVersions(cli); };
   });
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "vernier/v1/data.pb.h"
 #include "worker/data/rows.h"
+#include "worker/data/text/tokenizer.h"
 
 namespace vernier::data {
 
@@ -18,28 +19,29 @@ namespace vernier::data {
 struct TurnSpan {
   size_t begin = 0, end = 0;  // [begin, end) in the text
   size_t message = 0;         // index of the message
+  // The template shows the turn otherwise than when the model said it (its thinking stripped, another end):
+  // training it would teach what the model is never asked. Empty unless the template marks its place.
+  bool rewritten = false;
 };
 
 struct RenderedConversation {
   std::string text;
-  std::vector<TurnSpan> turns;  // of assistant messages, in order
+  std::vector<TurnSpan> turns;  // of assistant messages, in order; a marked message may have several
   std::string
       implicit_system_prompt;  // text that the template adds when there is no system message; "" = none
-};
-
-struct TokenizedText {
-  std::vector<int32_t> ids;
-  std::vector<size_t> begins;  // byte offset at which each token starts, rising
 };
 
 // Immutable, thread-safe.
 class Codec {
  public:
   virtual ~Codec() = default;
-  // Renders a row of messages with every turn's span. InvalidArgument: the template refuses the row, has no
-  // turn to find, or rewrites an earlier assistant turn while `turns` does not say what to do;
+  // Renders a row of messages with every turn's span; only the last turn's when the codec was made with
+  // TURNS_LAST. InvalidArgument: the template refuses the row, or shows nothing of a turn;
   // FailedPrecondition: the model has no template.
   virtual absl::StatusOr<RenderedConversation> Render(const Row& row) const = 0;
+  // What a model is given to answer `messages` (an array of {role, content}): rendered with the generation
+  // prompt. Errors as Render.
+  virtual absl::StatusOr<std::string> RenderPrompt(const Json& messages) const = 0;
   // Special tokens inside the text are parsed; none is added.
   virtual absl::StatusOr<TokenizedText> Tokenize(absl::string_view text) const = 0;
   // Put before texts and prompts that no template renders; nothing when the tokenizer adds none.
@@ -47,6 +49,12 @@ class Codec {
   // Appended to texts and completions.
   virtual std::optional<int32_t> eos_id() const = 0;
   virtual int64_t vocab_size() const = 0;
+};
+
+// The codec of a model's own files.
+class ModelCodec : public Codec {
+ public:
+  virtual const Tokenizer& tokenizer() const = 0;
 };
 
 struct CodecFiles {
@@ -59,6 +67,6 @@ struct CodecFiles {
 
 // The codec of a model. `*template_text`, when asked for, gets the template in use ("" = none).
 // InvalidArgument: a file or the template is malformed.
-absl::StatusOr<std::unique_ptr<Codec>> CreateCodec(const CodecFiles& files, std::string* template_text);
+absl::StatusOr<std::unique_ptr<ModelCodec>> CreateCodec(const CodecFiles& files, std::string* template_text);
 
 }  // namespace vernier::data

@@ -23,6 +23,20 @@ std::vector<WeightSpan> FillGaps(const std::vector<WeightSpan>& turns, size_t si
   return all;
 }
 
+// Whether a turn that the template rewrites may stay as it is: it is not trained, or weighs what all text
+// weighs.
+absl::Status CheckRewritten(const TurnSpan& turn, double weight, const EncodeOptions& options) {
+  const double untrained = options.loss_on == v1::LOSS_ON_ALL ? 1.0 : 0.0;
+  if (weight == untrained) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("messages[", turn.message,
+                   "]: the chat template shows this assistant turn otherwise once the conversation goes on "
+                   "(it strips thinking, or "
+                   "ends the turn differently), so training it would teach what the model never says; set "
+                   "data.turns: last to train "
+                   "the last turn only, give the turn weight 0, or use another data.chat_template"));
+}
+
 absl::StatusOr<RowText> LayOutMessages(const Row& row, const EncodeOptions& options, const Codec& codec) {
   VN_ASSIGN_OR_RETURN(RenderedConversation rendered, codec.Render(row));
   const bool last_only = options.loss_on == v1::LOSS_ON_COMPLETION || options.turns == v1::TURNS_LAST;
@@ -30,15 +44,18 @@ absl::StatusOr<RowText> LayOutMessages(const Row& row, const EncodeOptions& opti
   out.text = std::move(rendered.text);
   out.implicit_system_prompt = std::move(rendered.implicit_system_prompt);
   size_t at = 0;
-  for (size_t i = 0; i < rendered.turns.size(); ++i) {
-    const TurnSpan& turn = rendered.turns[i];
+  for (const TurnSpan& turn : rendered.turns) {
     if (turn.begin < at || turn.end < turn.begin || turn.end > out.text.size() ||
         turn.message >= row.messages.size()) {
       return absl::InternalError("the chat template gave spans out of order");
     }
     at = turn.end;
-    const bool used = !last_only || i + 1 == rendered.turns.size();
+    const bool used = !last_only || turn.message == rendered.turns.back().message;
     const double weight = used ? row.messages[turn.message].weight : 0.0;
+    if (turn.rewritten) {
+      VN_RETURN_IF_ERROR(CheckRewritten(turn, weight, options));
+      if (turn.begin == turn.end) continue;  // its place is not known, and its weight is that of a gap
+    }
     out.spans.push_back({turn.begin, turn.end, static_cast<float>(weight), true});
   }
   if (options.loss_on == v1::LOSS_ON_ALL) out.spans = FillGaps(out.spans, out.text.size());

@@ -13,6 +13,7 @@
 #include "common/digest.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "storage/layout.h"
 #include "worker/data/prepare_task.h"
 #include "worker/data/prepared_file.h"
 #include "worker/data/prepared_manifest.h"
@@ -24,7 +25,6 @@ namespace {
 constexpr int64_t kReadBytes = int64_t{4} << 20;
 constexpr int64_t kMaxTokenizerBytes = int64_t{256} << 20;
 constexpr int64_t kMaxConfigBytes = int64_t{16} << 20;
-constexpr int64_t kMaxReportBytes = int64_t{16} << 20;
 
 class Preparation {
  public:
@@ -123,8 +123,7 @@ class Preparation {
     inputs["max_validation_rows"] = options_.max_validation_rows;
     inputs["validation_fraction"] = options_.validation_fraction;
     facts_.digest = Sha256Hex(inputs.dump());
-    key_ = absl::StrCat("tenants/", task_.tenant().empty() ? "default" : task_.tenant(), "/prepared/",
-                        facts_.digest);
+    key_ = storage::PreparedFolder(task_.tenant().empty() ? "default" : task_.tenant(), facts_.digest);
     return absl::OkStatus();
   }
 

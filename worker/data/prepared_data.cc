@@ -1,6 +1,8 @@
 #include "worker/data/prepared_data.h"
 
 #include <cstring>
+#include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -72,6 +74,27 @@ absl::StatusOr<PreparedRows> PreparedRows::Open(Blobs& blobs, absl::string_view 
     rows.state_->weight_sums.push_back(sum);
   }
   return rows;
+}
+
+absl::StatusOr<PreparedRows> PreparedRows::Open(storage::ObjectStore& store, absl::string_view prefix,
+                                                Split split) {
+  return Open(*BlobsOf(store), prefix, split);
+}
+
+absl::StatusOr<v1::DataReport> ReadReport(storage::ObjectStore& store, absl::string_view prefix) {
+  const std::unique_ptr<Blobs> blobs = BlobsOf(store);
+  const std::string folder(prefix);
+  VN_ASSIGN_OR_RETURN(const PreparedManifest manifest, ReadManifest(*blobs, folder));
+  VN_ASSIGN_OR_RETURN(const std::string text,
+                      ReadListed(*blobs, folder, manifest, kReportFile, kMaxReportBytes));
+  absl::StatusOr<v1::DataReport> report = ReportFromJson(text);
+  if (!report.ok()) return Annotate(report.status(), folder);
+  return report;
+}
+
+absl::StatusOr<PreparedFacts> ReadFacts(storage::ObjectStore& store, absl::string_view prefix) {
+  VN_ASSIGN_OR_RETURN(PreparedManifest manifest, ReadManifest(*BlobsOf(store), std::string(prefix)));
+  return std::move(manifest.facts);
 }
 
 int64_t PreparedRows::num_rows() const { return static_cast<int64_t>(state_->view.lines.size()); }

@@ -17,6 +17,7 @@ inline constexpr char kTrainFile[] = "train.safetensors";
 inline constexpr char kValidationFile[] = "validation.safetensors";
 inline constexpr char kReportFile[] = "report.json";
 inline constexpr char kManifestFile[] = "manifest.json";
+inline constexpr int64_t kMaxReportBytes = int64_t{16} << 20;
 
 struct PreparedManifest {
   struct File {

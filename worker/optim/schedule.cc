@@ -8,7 +8,8 @@ namespace vernier::optim {
 
 int64_t WarmupSteps(const v1::Schedule& schedule, int64_t total_steps) {
   if (schedule.has_warmup_steps()) return std::min<int64_t>(schedule.warmup_steps(), total_steps);
-  return static_cast<int64_t>(std::ceil(schedule.warmup_ratio() * static_cast<double>(total_steps)));
+  // The small slack keeps 0.07 x 100 from becoming 8 through rounding.
+  return static_cast<int64_t>(std::ceil(schedule.warmup_ratio() * static_cast<double>(total_steps) - 1e-9));
 }
 
 double ScheduleFactor(const v1::Schedule& schedule, int64_t step, int64_t total_steps) {

@@ -21,14 +21,36 @@ const std::string& BinaryDigest() {
   return *digest;
 }
 
-}  // namespace
-
-bool CpuComputesBf16() {
+// CPUID leaf 7: sub-leaf 1 EAX bit 5 is avx512_bf16, sub-leaf 0 EDX bit 22 is amx_bf16.
+bool HasAvx512Bf16() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  // CPUID leaf 7: sub-leaf 1 EAX bit 5 is avx512_bf16, sub-leaf 0 EDX bit 22 is amx_bf16.
-  if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & (1u << 5))) return true;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & (1u << 5));
+}
+
+bool HasAmxBf16() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & (1u << 22));
 }
+
+// "GenuineIntel-6-143": the math libraries choose kernels by vendor, family and model, too.
+std::string CpuKind() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx)) return "unknown";
+  std::string vendor;
+  for (const unsigned word : {ebx, edx, ecx}) {
+    for (int byte = 0; byte < 4; ++byte) vendor += static_cast<char>(word >> (8 * byte));
+  }
+  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return vendor;
+  unsigned family = (eax >> 8) & 0xf;
+  unsigned model = (eax >> 4) & 0xf;
+  if (family == 6 || family == 15) model |= ((eax >> 16) & 0xf) << 4;
+  if (family == 15) family += (eax >> 20) & 0xff;
+  return absl::StrCat(vendor, "-", family, "-", model);
+}
+
+}  // namespace
+
+bool CpuComputesBf16() { return HasAvx512Bf16() || HasAmxBf16(); }
 
 std::string NumericClass::ToString() const {
   return absl::StrCat("precision=", precision, " threads=", threads, " isa=", isa, " device=", device,
@@ -39,8 +61,9 @@ NumericClass CurrentNumericClass(at::ScalarType dtype, int threads) {
   NumericClass result;
   result.precision = dtype == at::kBFloat16 ? "bf16" : "fp32";
   result.threads = threads;
-  result.isa = absl::StrCat(at::get_cpu_capability(), CpuComputesBf16() ? "+bf16" : "");
-  result.device = "cpu";
+  result.isa = absl::StrCat(at::get_cpu_capability(), HasAvx512Bf16() ? "+avx512_bf16" : "",
+                            HasAmxBf16() ? "+amx_bf16" : "");
+  result.device = absl::StrCat("cpu:", CpuKind());
   result.torch = TORCH_VERSION;
   result.binary = BinaryDigest();
   return result;
@@ -56,7 +79,8 @@ PrecisionChoice ChoosePrecision(v1::Precision precision) {
                                     : "precision bf16, as asked; this CPU emulates it, fp32 would be faster"};
     default:
       return native ? PrecisionChoice{at::kBFloat16,
-                                      "precision bf16 chosen: this CPU computes bf16 (set precision: fp32 to override)"}
+                                      "precision bf16 chosen: this CPU computes bf16 (set precision: fp32 to "
+                                      "override)"}
                     : PrecisionChoice{at::kFloat, "precision fp32 chosen: this CPU does not compute bf16"};
   }
 }

@@ -26,12 +26,14 @@ absl::StatusOr<std::unique_ptr<Run>> Run::Create(const models::CausalLm& model,
     VN_CHECK(parameter.tensor.is_contiguous() && parameter.tensor.scalar_type() == at::kFloat);
     run->offsets_.push_back(run->num_parameters_);
     run->num_parameters_ += parameter.tensor.numel();
-    views.push_back({parameter.name,
-                     absl::MakeSpan(static_cast<float*>(parameter.tensor.data_ptr()), parameter.tensor.numel()),
-                     parameter.decay});
+    views.push_back(
+        {parameter.name,
+         absl::MakeSpan(static_cast<float*>(parameter.tensor.data_ptr()), parameter.tensor.numel()),
+         parameter.decay});
   }
   if (run->num_parameters_ == 0) {
-    return absl::InvalidArgumentError("tuning: no parameter trains; check tuning.full.freeze and tuning.lora.targets");
+    return absl::InvalidArgumentError(
+        "tuning: no parameter trains; check tuning.full.freeze and tuning.lora.targets");
   }
   VN_ASSIGN_OR_RETURN(run->optimizer_, optim::CreateOptimizer(stage.optimizer(), std::move(views)));
   return run;
@@ -40,26 +42,30 @@ absl::StatusOr<std::unique_ptr<Run>> Run::Create(const models::CausalLm& model,
 absl::Status Run::ForwardBackward(absl::Span<const objectives::LabelledBatch> micro_batches, double scale,
                                   FlatGradient& gradient, std::vector<objectives::RowSums>& rows) {
   gradient.assign(num_parameters_, 0.0f);
-  return TorchCall("forward_backward", [&]() -> absl::Status {
+  const size_t rows_before = rows.size();
+  const absl::Status status = TorchCall("forward_backward", [&]() -> absl::Status {
     // Autograd adds straight into the flat gradient: each .grad is a view of its slice.
     for (size_t i = 0; i < trainable_.size(); ++i) {
       at::Tensor parameter = trainable_[i].tensor;
-      parameter.mutable_grad() =
-          torch::from_blob(gradient.data() + offsets_[i], parameter.sizes(), at::TensorOptions().dtype(at::kFloat));
+      parameter.mutable_grad() = torch::from_blob(gradient.data() + offsets_[i], parameter.sizes(),
+                                                  at::TensorOptions().dtype(at::kFloat));
     }
     for (const objectives::LabelledBatch& batch : micro_batches) {
       const objectives::ObjectiveResult result = objective_->Compute(model_, *tuning_, batch, scale);
       result.loss.backward();
       rows.insert(rows.end(), result.rows.begin(), result.rows.end());
     }
-    for (size_t i = 0; i < trainable_.size(); ++i) {
-      at::Tensor parameter = trainable_[i].tensor;
-      // A replaced .grad would mean that the flat gradient missed it.
-      VN_CHECK(parameter.grad().const_data_ptr<float>() == gradient.data() + offsets_[i]);
-      parameter.mutable_grad() = at::Tensor();
-    }
     return absl::OkStatus();
   });
+  // Also after an error: the views must not outlive the caller's buffer.
+  for (size_t i = 0; i < trainable_.size(); ++i) {
+    at::Tensor parameter = trainable_[i].tensor;
+    // A replaced .grad would mean that the flat gradient missed it.
+    VN_CHECK(!status.ok() || parameter.grad().const_data_ptr<float>() == gradient.data() + offsets_[i]);
+    parameter.mutable_grad() = at::Tensor();
+  }
+  if (!status.ok()) rows.resize(rows_before);
+  return status;
 }
 
 absl::StatusOr<std::vector<objectives::RowSums>> Run::Forward(const objectives::LabelledBatch& batch) {
@@ -88,11 +94,13 @@ double Run::OptimStep(FlatGradient& gradient, double clip_norm, double factor) {
 std::vector<StateBuffer> Run::State() {
   std::vector<StateBuffer> state;
   for (const adapters::TrainableParameter& parameter : trainable_) {
-    state.push_back({absl::StrCat("parameter/", parameter.name), parameter.tensor.sizes().vec(),
-                     absl::MakeSpan(static_cast<float*>(parameter.tensor.data_ptr()), parameter.tensor.numel())});
+    state.push_back(
+        {absl::StrCat("parameter/", parameter.name), parameter.tensor.sizes().vec(),
+         absl::MakeSpan(static_cast<float*>(parameter.tensor.data_ptr()), parameter.tensor.numel())});
   }
   for (const optim::StateView& view : optimizer_->State()) {
-    state.push_back({absl::StrCat("optimizer/", view.name), {static_cast<int64_t>(view.values.size())}, view.values});
+    state.push_back(
+        {absl::StrCat("optimizer/", view.name), {static_cast<int64_t>(view.values.size())}, view.values});
   }
   return state;
 }

@@ -1,9 +1,12 @@
-// A run: one set of trained parameters with its optimiser and counters on a resident base model. A batch job is a run
-// driven by our loop (worker/stages/train.h); an interactive session would be a run driven by a client. Several runs
-// may share one base: base tensors are immutable, and everything that a run changes is its own.
+// A run: one set of trained parameters with its optimiser and counters on a resident base model. A batch job
+// is a run driven by our loop (worker/stages/train.h); an interactive session would be a run driven by a
+// client. Several runs may share one base: base tensors are immutable, and everything that a run changes is
+// its own.
 //
-// Law 2   ForwardBackward adds plain sums scaled by a constant known before the step; nothing is normalised locally.
-// Law 3   State() is everything the next step depends on besides the job: restoring it gives the same bits.
+// Law 2      ForwardBackward adds plain sums scaled by a constant known before the step; nothing is
+//            normalised locally.
+// Law 3      State() and num_updates() are everything the next step depends on besides the job: restoring
+//            them gives the same bits.
 // Threading  Thread-compatible: the trainer's one thread.
 #pragma once
 
@@ -26,7 +29,7 @@ namespace vernier::trainer {
 
 // A named fp32 buffer of a run. The span points into the run.
 struct StateBuffer {
-  std::string name;                // "parameter/...", "optimizer/exp_avg/..."
+  std::string name;  // "parameter/...", "optimizer/exp_avg/..."
   std::vector<int64_t> shape;
   absl::Span<float> values;
 };
@@ -38,16 +41,18 @@ class Run {
                                                      std::unique_ptr<adapters::Tuning> tuning,
                                                      const v1::TrainStage& stage);
 
-  // Gradient of the sum over `micro_batches` of scale * weight x nll, written into `gradient` (resized, from zero), and the
-  // sums of each row appended to `rows` in micro-batch order. One leaf of the shard tree.
+  // Gradient of the sum over `micro_batches` of scale * weight x nll, written into `gradient` (resized, from
+  // zero), and the sums of each row appended to `rows` in micro-batch order. One leaf of the shard tree.
+  // After an error `rows` is as it was and `gradient` undefined. ResourceExhausted: out of memory. Internal:
+  // LibTorch failed.
   absl::Status ForwardBackward(absl::Span<const objectives::LabelledBatch> micro_batches, double scale,
                                FlatGradient& gradient, std::vector<objectives::RowSums>& rows);
 
-  // The same sums without a gradient.
+  // The same sums without a gradient; same errors.
   absl::StatusOr<std::vector<objectives::RowSums>> Forward(const objectives::LabelledBatch& batch);
 
-  // Clips `gradient` to `clip_norm` (0 = off) and applies one update with learning rate x `factor`. Returns the norm
-  // before clipping. Nothing changes when the norm is not finite (InvalidArgument is never returned; the caller checks).
+  // Clips `gradient` to `clip_norm` (0 = off) and applies one update with learning rate x `factor`. Returns
+  // the norm before clipping; where that is not finite, nothing changed and the caller decides what follows.
   double OptimStep(FlatGradient& gradient, double clip_norm, double factor);
 
   // Parameters and optimiser buffers, in a fixed order.

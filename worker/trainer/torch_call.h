@@ -28,7 +28,8 @@ auto TorchCall(absl::string_view what, Body&& body) -> std::invoke_result_t<Body
         absl::StrCat(what, ": out of memory; lower micro_batch_tokens or data.max_tokens"));
   } catch (const c10::Error& error) {
     const std::string message = error.what_without_backtrace();
-    if (absl::StrContains(message, "not enough memory") || absl::StrContains(message, "out of memory")) {
+    // The allocators of CPU and devices say it in their own words.
+    if (absl::StrContains(message, "can't allocate memory") || absl::StrContains(message, "out of memory")) {
       return absl::ResourceExhaustedError(
           absl::StrCat(what, ": out of memory; lower micro_batch_tokens or data.max_tokens (", message, ")"));
     }

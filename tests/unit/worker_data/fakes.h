@@ -35,6 +35,13 @@ class ByteCodec final : public Codec {
     }
     return out;
   }
+  absl::StatusOr<std::string> RenderPrompt(const Json& messages) const override {
+    std::string text;
+    for (const Json& message : messages) {
+      absl::StrAppend(&text, "<", message["role"].get<std::string>(), ">", message["content"].get<std::string>(), "|");
+    }
+    return text + "<assistant>";
+  }
   absl::StatusOr<TokenizedText> Tokenize(absl::string_view text) const override {
     TokenizedText out;
     for (size_t i = 0; i < text.size(); ++i) {

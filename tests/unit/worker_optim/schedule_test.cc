@@ -22,6 +22,8 @@ TEST(ScheduleTest, WarmupRatioIsRoundedUp) {
   v1::Schedule schedule;
   schedule.set_warmup_ratio(0.1);
   EXPECT_EQ(WarmupSteps(schedule, 25), 3);
+  schedule.set_warmup_ratio(0.07);
+  EXPECT_EQ(WarmupSteps(schedule, 100), 7);  // 0.07 * 100 is a little above 7 in binary
 }
 
 TEST(ScheduleTest, CosineIsHalfwayInTheMiddleAndRespectsTheFloor) {

@@ -1,0 +1,111 @@
+#include "server/api/dataset_upload.h"
+
+#include <utility>
+
+#include "common/status_macros.h"
+#include "server/api/keep.h"
+#include "server/api/object_download.h"
+#include "storage/layout.h"
+
+namespace vernier::server {
+
+std::string DatasetUpload::What() const {
+  if (!header_) return "upload";
+  if (!header_->filename().empty()) return Excerpt(header_->filename());
+  return header_->name().empty() ? "upload" : header_->name();
+}
+
+absl::Status DatasetUpload::Take(const v1::UploadDatasetRequest& request) {
+  switch (request.part_case()) {
+    case v1::UploadDatasetRequest::kHeader:
+      return TakeHeader(request.header());
+    case v1::UploadDatasetRequest::kChunk:
+      return TakeChunk(request.chunk());
+    case v1::UploadDatasetRequest::PART_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(What(), ": a message of an upload is its header or a chunk"));
+}
+
+absl::Status DatasetUpload::TakeHeader(const v1::UploadHeader& header) {
+  if (header_)
+    return absl::InvalidArgumentError(absl::StrCat(What(), ": an upload has one header, first of all"));
+  VN_RETURN_IF_ERROR(CheckSize(header, kMaxNamingBytes));
+  if (!header.name().empty()) VN_RETURN_IF_ERROR(storage::CheckId("dataset name", header.name()));
+  header_ = header;
+  if (!header.sha256().empty()) {
+    absl::StatusOr<v1::Dataset> known = api_.strand.Call(
+        [&](Core& core, absl::Time) { return core.GetDataset(kDefaultTenant, header.sha256()); });
+    if (known.ok() && known->digest() == header.sha256()) known_ = *std::move(known);
+    if (known_) return absl::OkStatus();
+    if (!known.ok() && !absl::IsNotFound(known.status())) return known.status();
+  }
+  VN_ASSIGN_OR_RETURN(file_, SpoolFile::Create(api_.spool_dir, What(), api_.max_upload_bytes));
+  return absl::OkStatus();
+}
+
+absl::Status DatasetUpload::TakeChunk(absl::string_view chunk) {
+  if (!header_)
+    return absl::InvalidArgumentError("upload: the first message is the header, before any chunk");
+  if (static_cast<int64_t>(chunk.size()) > kChunkBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(What(), ": a chunk has ", HumanBytes(chunk.size()),
+                                                   "; send at most ", HumanBytes(kChunkBytes)));
+  }
+  rows_.Update(chunk);
+  return file_->Append(chunk);
+}
+
+absl::Status DatasetUpload::Finish(v1::UploadDatasetResponse& response) {
+  if (known_) return RegisterKnown(response);
+  if (!header_) return absl::InvalidArgumentError("upload: ended before its header");
+  const storage::ByteDigest bytes = file_->Finish();
+  if (!header_->sha256().empty() && header_->sha256() != bytes.sha256) {
+    return absl::DataLossError(absl::StrCat(What(), ": ", bytes.size_bytes, " bytes arrived with SHA-256 ",
+                                            bytes.sha256, ", and the header promises ",
+                                            Excerpt(header_->sha256()), "; upload it again"));
+  }
+  const absl::StatusOr<RowScan::Result> rows = rows_.Finish();
+  if (!rows.ok()) return Annotate(rows.status(), What());
+  v1::Dataset dataset;
+  dataset.set_name(header_->name());
+  dataset.set_digest(bytes.sha256);
+  dataset.set_size_bytes(bytes.size_bytes);
+  dataset.set_num_rows(rows->num_rows);
+  dataset.set_format(rows->format);
+  const auto store = [&] { return Store(dataset); };
+  VN_ASSIGN_OR_RETURN(
+      const Core::Registered registered,
+      Keep(
+          api_, absl::StrCat(storage::DatasetFolder(kDefaultTenant, dataset.digest()), "/"), store,
+          [&](Core& core, absl::Time now) { return core.RegisterDataset(kDefaultTenant, dataset, now); },
+          [&] { return storage::DatasetObject(kDefaultTenant, dataset.digest()); }));
+  *response.mutable_dataset() = registered.dataset;
+  response.set_existed(registered.existed);
+  return absl::OkStatus();
+}
+
+absl::Status DatasetUpload::RegisterKnown(v1::UploadDatasetResponse& response) {
+  VN_ASSIGN_OR_RETURN(
+      *response.mutable_dataset(),
+      api_.strand.Call([&](Core& core, absl::Time now) -> absl::StatusOr<v1::Dataset> {
+        // While it is known, its bytes are not being deleted.
+        VN_ASSIGN_OR_RETURN(v1::Dataset known, core.GetDataset(kDefaultTenant, known_->digest()));
+        known.set_name(header_->name());
+        VN_ASSIGN_OR_RETURN(Core::Registered registered, core.RegisterDataset(kDefaultTenant, known, now));
+        return std::move(registered.dataset);
+      }));
+  response.set_existed(true);
+  return absl::OkStatus();
+}
+
+absl::Status DatasetUpload::Store(const v1::Dataset& dataset) {
+  VN_ASSIGN_OR_RETURN(const storage::ByteDigest stored,
+                      storage::PutFile(api_.store, storage::DatasetObject(kDefaultTenant, dataset.digest()),
+                                       file_->path(), storage::WriteMode::kIfAbsent));
+  if (stored.sha256 == dataset.digest()) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat(What(), ": changed between the upload and the store; upload it again"));
+}
+
+}  // namespace vernier::server

@@ -1,0 +1,163 @@
+#include <algorithm>
+#include <map>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+#include "server/core_impl.h"
+#include "server/jobs/job_machine.h"
+#include "server/jobs/transitions.h"
+#include "server/validate/validate.h"
+#include "storage/layout.h"
+
+namespace vernier::server {
+namespace {
+
+constexpr int kDefaultPage = 50;
+constexpr int kMaxPage = 1000;
+constexpr int kMaxPoints = 10'000;
+constexpr size_t kMaxRequestIdBytes = 64;
+constexpr int kJobIdBytes = 6;
+
+bool HasLabels(const v1::JobSpec& spec, const google::protobuf::Map<std::string, std::string>& labels) {
+  for (const auto& [key, value] : labels) {
+    const auto it = spec.labels().find(key);
+    if (it == spec.labels().end() || it->second != value) return false;
+  }
+  return true;
+}
+
+absl::Status CheckLimit(int limit, int most) {
+  if (limit >= 1 && limit <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("limit = ", limit, " is outside [1, ", most, "]"));
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Job> Core::CreateJob(absl::string_view tenant, const v1::JobSpec& spec,
+                                        absl::string_view request_id, absl::Time now) {
+  if (request_id.size() > kMaxRequestIdBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("request_id: has ", request_id.size(), " bytes; use at most 64"));
+  }
+  Draft draft = impl_->Begin(now);
+  const State& state = impl_->state;
+  const Limits& limits = impl_->options.limits;
+  if (const JobRecord* made = state.FindRequest(tenant, request_id)) return impl_->View(*made);
+  VN_ASSIGN_OR_RETURN(Validated validated,
+                      ValidateSpec(spec, StateCatalog(state, tenant), limits.max_spec_bytes, draft.now()));
+  if (state.CountLiveJobs(tenant) >= limits.max_waiting_jobs) {
+    return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", limits.max_waiting_jobs,
+                                                     " jobs have not ended; try again later"));
+  }
+  if (state.CountJobs(tenant) >= limits.max_jobs) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        limits.max_jobs, " jobs are kept, which is the limit; delete some that have ended (vernier rm)"));
+  }
+  std::string id = impl_->options.random_id(kJobIdBytes);
+  while (state.Find(id) != nullptr) id = impl_->options.random_id(kJobIdBytes);
+  BeginJob(draft, id, std::string(tenant), request_id, std::move(validated));
+  VN_RETURN_IF_ERROR(impl_->Finish(draft));
+  return impl_->View(*state.Find(id));
+}
+
+absl::StatusOr<v1::JobSpec> Core::ValidateJob(absl::string_view tenant, const v1::JobSpec& spec,
+                                              absl::Time now) const {
+  VN_ASSIGN_OR_RETURN(Validated validated, ValidateSpec(spec, StateCatalog(impl_->state, tenant),
+                                                        impl_->options.limits.max_spec_bytes, now));
+  return std::move(validated.spec);
+}
+
+absl::StatusOr<v1::Job> Core::GetJob(absl::string_view tenant, absl::string_view name) const {
+  VN_ASSIGN_OR_RETURN(const JobRecord* record, impl_->state.Resolve(tenant, name));
+  return impl_->View(*record);
+}
+
+absl::StatusOr<v1::ListJobsResponse> Core::ListJobs(absl::string_view tenant,
+                                                    const v1::ListJobsRequest& request) const {
+  const int page = request.page_size() == 0 ? kDefaultPage : request.page_size();
+  if (page < 1 || page > kMaxPage) {
+    return absl::InvalidArgumentError(absl::StrCat("page_size = ", page, " is outside [1, ", kMaxPage, "]"));
+  }
+  // A token is the order of the last job of the page before.
+  uint64_t before = UINT64_MAX;
+  if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &before)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("page_token \"", Excerpt(request.page_token()), "\" is none that this server gave"));
+  }
+  v1::ListJobsResponse response;
+  const std::map<uint64_t, std::string>& all = impl_->state.all_jobs();
+  for (auto it = std::make_reverse_iterator(all.lower_bound(before)); it != all.rend(); ++it) {
+    const JobRecord& record = *impl_->state.Find(it->second);
+    if (record.tenant() != tenant || !HasLabels(record.job().spec(), request.labels())) continue;
+    if (request.state() != v1::JOB_STATE_UNSPECIFIED && request.state() != record.job().state()) continue;
+    if (response.jobs_size() == page) {
+      const JobRecord& last = **impl_->state.Resolve(tenant, response.jobs(page - 1).name());
+      response.set_next_page_token(absl::StrCat(last.order()));
+      break;
+    }
+    *response.add_jobs() = impl_->View(record);
+  }
+  return response;
+}
+
+absl::StatusOr<v1::Job> Core::Impl::Ask(absl::string_view tenant, absl::string_view name,
+                                        JobRecord::Intent intent, absl::Time now) {
+  Draft draft = Begin(now);
+  VN_ASSIGN_OR_RETURN(const JobRecord* found, state.Resolve(tenant, name));
+  const std::string id = found->id();
+  VN_RETURN_IF_ERROR(AskFor(draft, draft.Edit(id), intent));
+  VN_RETURN_IF_ERROR(Finish(draft));
+  return View(*state.Find(id));
+}
+
+absl::StatusOr<v1::Job> Core::CancelJob(absl::string_view tenant, absl::string_view name, absl::Time now) {
+  return impl_->Ask(tenant, name, JobRecord::INTENT_CANCEL, now);
+}
+absl::StatusOr<v1::Job> Core::PauseJob(absl::string_view tenant, absl::string_view name, absl::Time now) {
+  return impl_->Ask(tenant, name, JobRecord::INTENT_PAUSE, now);
+}
+absl::StatusOr<v1::Job> Core::ResumeJob(absl::string_view tenant, absl::string_view name, absl::Time now) {
+  return impl_->Ask(tenant, name, JobRecord::INTENT_RUN, now);
+}
+
+absl::Status Core::DeleteJob(absl::string_view tenant, absl::string_view name, absl::Time now) {
+  Draft draft = impl_->Begin(now);
+  VN_ASSIGN_OR_RETURN(const JobRecord* record, impl_->state.Resolve(tenant, name));
+  if (!HasEnded(record->job().state())) {
+    return absl::FailedPreconditionError(absl::StrCat(record->job().name(), ": it is ",
+                                                      NameOf(record->job().state()),
+                                                      "; cancel it and wait until it has ended"));
+  }
+  const std::string folder = absl::StrCat(storage::JobFolder(tenant, record->id()), "/");
+  for (const auto& [order, id] : impl_->state.live_jobs()) {
+    const JobRecord& other = *impl_->state.Find(id);
+    for (const StageRecord& stage : other.stages()) {
+      if (!absl::StartsWith(stage.adapter_key(), folder)) continue;
+      return absl::FailedPreconditionError(absl::StrCat(record->job().name(), ": its adapter is used by ",
+                                                        other.job().name(), ", which has not ended"));
+    }
+  }
+  draft.Delete(record->id());
+  draft.Then(DeleteObjects{.prefix = folder});
+  return impl_->Finish(draft);
+}
+
+absl::StatusOr<std::vector<v1::JobEvent>> Core::ListEvents(absl::string_view tenant, absl::string_view name,
+                                                           int64_t after, int limit) const {
+  VN_RETURN_IF_ERROR(CheckLimit(limit, kMaxPage));
+  VN_ASSIGN_OR_RETURN(const JobRecord* record, impl_->state.Resolve(tenant, name));
+  return impl_->store.ListEvents(record->id(), after, limit);
+}
+
+absl::StatusOr<std::vector<StoredPoint>> Core::ListPoints(absl::string_view tenant, absl::string_view name,
+                                                          absl::string_view stage, int64_t after_cursor,
+                                                          int limit) const {
+  VN_RETURN_IF_ERROR(CheckLimit(limit, kMaxPoints));
+  VN_ASSIGN_OR_RETURN(const JobRecord* record, impl_->state.Resolve(tenant, name));
+  return impl_->store.ListPoints(record->id(), stage, after_cursor, limit);
+}
+
+}  // namespace vernier::server

@@ -1,0 +1,20 @@
+// Which state may follow which (DESIGN section 3). A transition that is not here is our bug.
+#pragma once
+
+#include <string>
+
+#include "vernier/v1/job.pb.h"
+
+namespace vernier::server {
+
+bool CanFollow(v1::JobState from, v1::JobState to);
+bool CanFollow(v1::StageState from, v1::StageState to);
+
+// No state follows these.
+bool HasEnded(v1::JobState state);
+bool HasEnded(v1::StageState state);
+
+// "running", "cancelling": for sentences.
+std::string NameOf(v1::JobState state);
+
+}  // namespace vernier::server

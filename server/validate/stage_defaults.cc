@@ -1,0 +1,254 @@
+#include "server/validate/stage_defaults.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "common/text.h"
+
+namespace vernier::server {
+namespace {
+
+constexpr int64_t kMaxSteps = 100'000'000;
+constexpr int kMaxNames = 1024;  // of modules
+constexpr size_t kMaxNameBytes = 256;
+
+// Judged by `evaluate`; those from kFirstGenerated on compare generated answers.
+const char* const kMetrics[] = {"loss", "perplexity", "token_accuracy", "exact_match", "rouge_l"};
+constexpr int kFirstGenerated = 3;
+
+void FillLora(const FieldCheck& at, bool shape_from_adapter, v1::Lora& lora) {
+  // `init_from` continues an adapter of the shape it has: a default here would be untrue.
+  const auto unless_given = [&](double fallback) {
+    return shape_from_adapter ? std::nullopt : std::optional<double>(fallback);
+  };
+  at.Number(lora, "rank", Closed(1, 512), unless_given(8));
+  at.Number(lora, "alpha", Above(0), unless_given(2.0 * lora.rank()));
+  at.Number(lora, "dropout", {.low = 0, .high = 1, .high_open = true}, 0);
+  at.Texts(lora, "targets", kMaxNames, kMaxNameBytes);
+  if (!shape_from_adapter) {
+    if (lora.targets().empty()) lora.add_targets("all_linear");
+    at.Flag(lora, "rslora", false);
+  }
+  const auto check_modules = [&](absl::string_view field, int size) {
+    if (size > kMaxNames) at.Error(field, absl::StrCat(": ", size, " modules are more than ", kMaxNames));
+    return size <= kMaxNames;
+  };
+  if (check_modules("rank_by_module", lora.rank_by_module_size())) {
+    for (const auto& [module, rank] : std::map(lora.rank_by_module().begin(), lora.rank_by_module().end())) {
+      if (rank < 1 || rank > 512) {
+        at.Error("rank_by_module", absl::StrCat(".", Excerpt(module), " = ", rank, " is outside [1, 512]"));
+      }
+    }
+  }
+  if (check_modules("alpha_by_module", lora.alpha_by_module_size())) {
+    for (const auto& [module, alpha] :
+         std::map(lora.alpha_by_module().begin(), lora.alpha_by_module().end())) {
+      if (!Above(0).Contains(alpha)) {
+        at.Error("alpha_by_module", absl::StrCat(".", Excerpt(module), " = ", alpha, " is not above 0"));
+      }
+    }
+  }
+}
+
+void FillTuning(const FieldCheck& at, bool shape_from_adapter, v1::Tuning& tuning) {
+  if (tuning.method_case() == v1::Tuning::METHOD_NOT_SET) tuning.mutable_lora();
+  if (tuning.has_lora()) FillLora(at.In("lora"), shape_from_adapter, *tuning.mutable_lora());
+  if (tuning.has_full()) at.In("full").Texts(tuning.full(), "freeze", kMaxNames, kMaxNameBytes);
+}
+
+void FillOptimizer(const FieldCheck& at, bool full, v1::Optimizer& optimizer) {
+  if (optimizer.rule_case() == v1::Optimizer::RULE_NOT_SET) optimizer.mutable_adamw();
+  const Interval rate = {.low = 0, .high = 1, .high_open = true};
+  if (optimizer.has_adamw()) {
+    v1::AdamW& adamw = *optimizer.mutable_adamw();
+    const FieldCheck in = at.In("adamw");
+    in.Number(adamw, "learning_rate", {.low = 0, .high = 10, .low_open = true}, full ? 2e-5 : 2e-4);
+    in.Number(adamw, "beta1", rate, 0.9);
+    in.Number(adamw, "beta2", rate, 0.999);
+    in.Number(adamw, "epsilon", Above(0), 1e-8);
+    in.Number(adamw, "weight_decay", AtLeast(0), 0);
+    return;
+  }
+  v1::Sgd& sgd = *optimizer.mutable_sgd();
+  const FieldCheck in = at.In("sgd");
+  in.Number(sgd, "learning_rate", {.low = 0, .high = 1000, .low_open = true}, 1e-2);
+  in.Number(sgd, "momentum", rate, 0);
+  in.Flag(sgd, "nesterov", false);
+  in.Number(sgd, "weight_decay", AtLeast(0), 0);
+  if (sgd.nesterov() && sgd.momentum() == 0) {
+    in.Error("nesterov", " = true needs momentum above 0; set momentum, e.g. 0.9, or remove nesterov");
+  }
+}
+
+void FillSchedule(const FieldCheck& at, v1::Schedule& schedule) {
+  if (schedule.shape_case() == v1::Schedule::SHAPE_NOT_SET) schedule.mutable_linear();
+  const Interval share = Closed(0, 1);
+  switch (schedule.shape_case()) {
+    case v1::Schedule::kConstant:
+    case v1::Schedule::SHAPE_NOT_SET:
+      break;
+    case v1::Schedule::kLinear:
+      at.In("linear").Number(*schedule.mutable_linear(), "min_ratio", share, 0);
+      break;
+    case v1::Schedule::kCosine:
+      at.In("cosine").Number(*schedule.mutable_cosine(), "min_ratio", share, 0);
+      break;
+    case v1::Schedule::kPolynomial:
+      at.In("polynomial").Number(*schedule.mutable_polynomial(), "power", Above(0), 1);
+      at.In("polynomial").Number(*schedule.mutable_polynomial(), "min_ratio", share, 0);
+      break;
+    case v1::Schedule::kWsd:
+      at.In("wsd").Number(*schedule.mutable_wsd(), "decay_ratio", {.low = 0, .high = 1, .low_open = true},
+                          0.1);
+      at.In("wsd").Number(*schedule.mutable_wsd(), "min_ratio", share, 0);
+      break;
+  }
+  if (schedule.has_warmup_steps() && schedule.has_warmup_ratio()) {
+    at.Error("warmup_ratio", " is set beside warmup_steps; remove one of them");
+  }
+  at.Number(schedule, "warmup_ratio", {.low = 0, .high = 1, .high_open = true});
+  at.Number(schedule, "warmup_steps", Closed(0, kMaxSteps),
+            schedule.has_warmup_ratio() ? std::nullopt : std::optional<double>(0));
+}
+
+void FillBatch(const FieldCheck& at, v1::Batch& batch) {
+  if (batch.size_case() == v1::Batch::SIZE_NOT_SET) batch.set_rows(16);
+  if (batch.has_rows()) at.Number(batch, "rows", Closed(1, 65536), 16);
+  if (batch.has_tokens()) at.Number(batch, "tokens", Closed(64, 16777216));
+}
+
+void FillLength(const FieldCheck& at, v1::TrainStage& train) {
+  if (train.has_epochs() && train.has_max_steps()) {
+    at.Error("max_steps", " is set beside epochs; remove one of them");
+  }
+  at.Number(train, "max_steps", Closed(1, kMaxSteps));
+  at.Number(train, "epochs", {.low = 0, .high = 1000, .low_open = true},
+            train.has_max_steps() ? std::nullopt : std::optional<double>(1));
+}
+
+void FillValidation(const FieldCheck& at, v1::TrainStage& train) {
+  const bool has_rows = train.data().has_validation();
+  if (has_rows) {
+    // A tenth of the steps. With epochs the number of steps is known once the data is prepared.
+    const auto tenth =
+        train.has_max_steps()
+            ? std::optional<double>(static_cast<double>(std::max<int64_t>(1, train.max_steps() / 10)))
+            : std::nullopt;
+    at.In("validate").Number(*train.mutable_validate(), "every_steps", Closed(0, kMaxSteps), tenth);
+  } else if (train.validate().every_steps() > 0) {
+    at.Error("validate", " needs rows to validate on; set data.validation, e.g. 5%, or remove validate");
+  }
+  at.Enum(train, "publish", has_rows ? v1::PUBLISH_BEST : v1::PUBLISH_LAST);
+  if (train.publish() == v1::PUBLISH_BEST && !has_rows) {
+    at.Error("publish", " = best needs rows to judge on; set data.validation, e.g. 5%, or use last");
+  }
+  if (!train.has_early_stopping()) return;
+  if (!has_rows) {
+    at.Error("early_stopping",
+             " needs rows to judge on; set data.validation, e.g. 5%, or remove early_stopping");
+  }
+  at.In("early_stopping").Number(*train.mutable_early_stopping(), "patience", Closed(1, 1e6), 3);
+  at.In("early_stopping").Number(*train.mutable_early_stopping(), "min_delta", AtLeast(0), 0);
+}
+
+}  // namespace
+
+void FillTrain(const FieldCheck& at, v1::TrainStage& train) {
+  FillTuning(at.In("tuning"), train.has_init_from(), *train.mutable_tuning());
+  if (train.has_init_from() && train.tuning().has_full()) {
+    at.Error("init_from", " continues an adapter, and tuning is full; use tuning: {lora: {}}");
+  }
+  if (train.objective().loss_case() == v1::Objective::LOSS_NOT_SET)
+    train.mutable_objective()->mutable_causal_lm();
+  FillOptimizer(at.In("optimizer"), train.tuning().has_full(), *train.mutable_optimizer());
+  FillSchedule(at.In("schedule"), *train.mutable_schedule());
+  FillBatch(at.In("batch"), *train.mutable_batch());
+  FillLength(at, train);
+  at.Number(train, "clip_norm", AtLeast(0), 1);
+  at.Enum(train, "precision", v1::PRECISION_AUTO);
+  FillValidation(at, train);
+  at.In("checkpoint").Number(*train.mutable_checkpoint(), "every_steps", Closed(0, kMaxSteps), 50);
+  at.In("checkpoint").Number(*train.mutable_checkpoint(), "keep", Closed(1, 1000), 2);
+  at.Enum(train, "layout", v1::LAYOUT_PACKED);
+  at.Number(train, "micro_batch_tokens", Closed(64, 1048576), 2048);
+  at.Number(train, "virtual_shards", Closed(1, 64), 4);
+  if (const int shards = train.virtual_shards(); shards > 0 && (shards & (shards - 1)) != 0) {
+    at.Error("virtual_shards",
+             absl::StrCat(" = ", shards, " is no power of two; use 1, 2, 4, 8, 16, 32 or 64"));
+  }
+  at.Enum(train, "on_nonfinite", v1::ON_NONFINITE_FAIL);
+  at.Number(train, "threads", Closed(1, 256));
+}
+
+void FillEvaluate(const FieldCheck& at, uint64_t seed, v1::EvaluateStage& evaluate) {
+  if (evaluate.metrics().empty()) {
+    evaluate.add_metrics("loss");
+    evaluate.add_metrics("token_accuracy");
+  }
+  std::set<std::string> seen;
+  for (const std::string& metric : evaluate.metrics()) {
+    if (!absl::c_linear_search(kMetrics, metric)) {
+      const std::vector<std::string> known(std::begin(kMetrics), std::end(kMetrics));
+      at.Error("metrics", absl::StrCat(": \"", Excerpt(metric), "\" is not known; known: ",
+                                       absl::StrJoin(known, ", "), DidYouMean(metric, known)));
+    } else if (!seen.insert(metric).second) {
+      at.Error("metrics", absl::StrCat(": \"", metric, "\" is there twice; remove one"));
+    }
+  }
+  if (Generates(evaluate)) {
+    FillDecoding(at.In("decoding"), seed, *evaluate.mutable_decoding());
+  } else if (evaluate.has_decoding()) {
+    at.Error("decoding",
+             " is set, but no metric generates answers; add exact_match or rouge_l, or remove decoding");
+  }
+  at.Number(evaluate, "max_rows", Closed(1, static_cast<double>(kMaxCount)));
+  at.Enum(evaluate, "precision", v1::PRECISION_AUTO);
+  at.Number(evaluate, "threads", Closed(1, 256));
+}
+
+void FillData(const FieldCheck& at, v1::Data& data) {
+  at.Text(data, "source", 256);
+  at.Number(data, "max_tokens", Closed(8, 1048576));
+  at.Enum(data, "on_overlong", v1::ON_OVERLONG_REFUSE);
+  at.Enum(data, "on_bad_row", v1::ON_BAD_ROW_FAIL);
+  at.Text(data, "chat_template", size_t{1} << 20);
+  // `turns` stays unset by default: it means every turn *unless* the template rewrites earlier ones, which
+  // then is an error that `turns: all` would silence.
+  at.Enum(data, "turns", v1::TURNS_UNSPECIFIED);
+  at.Number(data, "max_rows", Closed(1, static_cast<double>(kMaxCount)));
+  if (data.has_validation()) {
+    at.In("validation")
+        .Number(*data.mutable_validation(), "max_rows", Closed(1, static_cast<double>(kMaxCount)));
+    at.In("validation").Text(data.validation(), "from", 256);
+  }
+  absl::Time time;
+  std::string error;
+  if (data.has_template_time() && !absl::ParseTime(absl::RFC3339_full, data.template_time(), &time, &error)) {
+    at.Error("template_time", absl::StrCat(" = \"", Excerpt(data.template_time()),
+                                           "\" is no RFC 3339 time; write e.g. 2026-01-31T12:00:00Z"));
+  }
+}
+
+void FillDecoding(const FieldCheck& at, uint64_t seed, v1::Decoding& decoding) {
+  at.Number(decoding, "max_new_tokens", Closed(1, 65536), 128);
+  at.Number(decoding, "temperature", Closed(0, 10), 0);
+  at.Number(decoding, "top_p", {.low = 0, .high = 1, .low_open = true}, 1);
+  at.Number(decoding, "top_k", Closed(0, 1 << 30), 0);
+  if (!decoding.has_seed()) decoding.set_seed(seed);
+  at.Texts(decoding, "stop", 16, 1024);
+}
+
+bool Generates(const v1::EvaluateStage& evaluate) {
+  return absl::c_any_of(evaluate.metrics(), [](const std::string& metric) {
+    return std::find(std::begin(kMetrics) + kFirstGenerated, std::end(kMetrics), metric) !=
+           std::end(kMetrics);
+  });
+}
+
+}  // namespace vernier::server

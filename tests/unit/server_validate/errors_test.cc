@@ -1,0 +1,179 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_split.h"
+#include "tests/unit/server_validate/fake_catalog.h"
+
+namespace vernier::server {
+namespace {
+
+using testing::HasSubstr;
+using testing::SizeIs;
+
+struct ErrorCase {
+  std::string name;
+  std::string text;  // beside model and data
+  std::string want;  // a part of the one line
+};
+
+class FieldErrorTest : public testing::TestWithParam<ErrorCase> {};
+
+TEST_P(FieldErrorTest, NamesWhereWhatAndWhatToDo) {
+  const absl::StatusOr<Validated> got = Validate(std::string(kBasics) + GetParam().text);
+  ASSERT_TRUE(absl::IsInvalidArgument(got.status())) << got.status();
+  EXPECT_THAT(std::string(got.status().message()), HasSubstr(GetParam().want));
+  EXPECT_THAT(std::vector<std::string>(absl::StrSplit(got.status().message(), '\n')), SizeIs(1))
+      << got.status().message();
+}
+
+std::string Train(const std::string& body) { return "stages { id: 'sft' train { " + body + " } }"; }
+std::string Evaluate(const std::string& body) { return "stages { id: 'judge' evaluate { " + body + " } }"; }
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, FieldErrorTest,
+    testing::ValuesIn<ErrorCase>({
+        {"Rank", Train("tuning { lora { rank: 0 } }"),
+         "stage \"sft\": tuning.lora.rank = 0 is outside [1, 512]; use 8 or remove the field for the "
+         "default"},
+        {"RankAbove", Train("tuning { lora { rank: 513 } }"), "tuning.lora.rank = 513 is outside [1, 512]"},
+        {"NegativeRate", Train("optimizer { adamw { learning_rate: -1 } }"),
+         "optimizer.adamw.learning_rate = -1 is outside (0, 10]; use 0.0002 or remove"},
+        {"RateOfZero", Train("optimizer { adamw { learning_rate: 0 } }"),
+         "learning_rate = 0 is outside (0, 10]"},
+        {"RateNotANumber", Train("optimizer { sgd { learning_rate: nan } }"),
+         "optimizer.sgd.learning_rate = nan"},
+        {"BetaOfOne", Train("optimizer { adamw { beta2: 1 } }"),
+         "optimizer.adamw.beta2 = 1 is outside [0, 1)"},
+        {"NesterovAlone", Train("optimizer { sgd { nesterov: true } }"),
+         "nesterov = true needs momentum above 0"},
+        {"Alpha", Train("tuning { lora { alpha: 0 } }"), "tuning.lora.alpha = 0 is outside (0, inf)"},
+        {"InfiniteAlpha", Train("tuning { lora { alpha: inf } }"),
+         "tuning.lora.alpha = inf is outside (0, inf)"},
+        {"Dropout", Train("tuning { lora { dropout: 1 } }"), "tuning.lora.dropout = 1 is outside [0, 1)"},
+        {"UnknownTarget", Train("tuning { lora { targets: 'q_prj' } }"),
+         "tuning.lora.targets: \"q_prj\" is no linear layer of llama; did you mean \"q_proj\"?"},
+        {"UnknownModule", Train("tuning { lora { rank_by_module { key: 'layers.0.foo' value: 4 } } }"),
+         "tuning.lora.rank_by_module: \"layers.0.foo\" is no linear layer of llama"},
+        {"RankOfAModule", Train("tuning { lora { rank_by_module { key: 'q_proj' value: 0 } } }"),
+         "tuning.lora.rank_by_module.q_proj = 0 is outside [1, 512]"},
+        {"EmptyTarget", Train("tuning { full { freeze: '' } }"), "tuning.full.freeze[0] is empty"},
+        {"WarmupTwice", Train("schedule { warmup_steps: 1 warmup_ratio: 0.1 }"),
+         "schedule.warmup_ratio is set beside warmup_steps"},
+        {"MinRatio", Train("schedule { cosine { min_ratio: 1.5 } }"),
+         "schedule.cosine.min_ratio = 1.5 is outside [0, 1]"},
+        {"BatchOfNoRows", Train("batch { rows: 0 }"), "batch.rows = 0 is outside [1, 65536]; use 16"},
+        {"BatchOfFewTokens", Train("batch { tokens: 10 }"), "batch.tokens = 10 is outside [64, 16777216]"},
+        {"EpochsAndSteps", Train("epochs: 1 max_steps: 5"), "max_steps is set beside epochs"},
+        {"NoSteps", Train("max_steps: 0"), "max_steps = 0 is outside [1, 100000000]"},
+        {"Shards", Train("virtual_shards: 3"), "virtual_shards = 3 is no power of two"},
+        {"UnknownPrecision", Train("precision: 9"),
+         "precision = 9 is not known to this server; known: auto, fp32, bf16"},
+        {"ValidateWithoutRows", Train("validate { every_steps: 5 }"), "validate needs rows to validate on"},
+        {"BestWithoutRows", Train("publish: PUBLISH_BEST"), "publish = best needs rows to judge on"},
+        {"EarlyStoppingWithoutRows", Train("early_stopping {}"), "early_stopping needs rows to judge on"},
+        {"Version", "version: 2", "version = 2 is not known"},
+        {"Name", "name: 'a b'", "name = \"a b\": use at most 64 of"},
+        {"LabelKey", "labels { key: '' value: 'x' }", "labels.: keys are 1 to 64 bytes"},
+        {"Attempts", "max_attempts: 0", "max_attempts = 0 is outside [1, 100]; use 3"},
+        {"TrainAndStages", Train("") + " train {}", "train is set beside stages"},
+        {"StageId", "stages { id: 'A b' train {} }", "stages[0].id = \"A b\": use 1 to 40 of a-z 0-9 _ -"},
+        {"StageTwice", Train("") + Train(""), "stages[1].id = \"sft\" is there twice"},
+        {"StageWithoutKind", "stages { id: 'x' }", "stage \"x\": it says nothing to do"},
+        {"MaxTokensTooFew", Train("data { source: 'chat' max_tokens: 7 }"),
+         "data.max_tokens = 7 is outside [8, 1048576]"},
+        {"MaxTokensAboveContext", Train("data { source: 'chat' max_tokens: 9000 }"),
+         "data.max_tokens = 9000 is above the context of model \"smollm2\", 8192 tokens; use 8192"},
+        {"MissingDataset", Train("data { source: 'chot' }"),
+         "stage \"sft\": data.source: dataset \"chot\" is not known; did you mean \"chat\"?"},
+        {"NoSource", Train("data {}"), "data has no source"},
+        {"MissingModel", Train("model { base: 'smollm' }"),
+         "stage \"sft\": model: model \"smollm\" is not known; did you mean \"smollm2\"?"},
+        {"ShareOfAll", Train("data { source: 'chat' validation { from: '100%' } }"),
+         "data.validation = \"100%\" is no share above 0% and below 100%"},
+        {"ShareNotANumber", Train("data { source: 'chat' validation { from: 'x%' } }"),
+         "data.validation = \"x%\""},
+        {"MissingValidation", Train("data { source: 'chat' validation { from: 'valid' } }"),
+         "dataset \"valid\" is not known"},
+        {"EmptyValidation", Train("data { source: 'chat' validation { from: '' } }"),
+         "data.validation.from is empty"},
+        {"TemplateTime", Train("data { source: 'chat' template_time: 'today' }"),
+         "data.template_time = \"today\" is no RFC 3339 time"},
+        {"NoChatTemplate", Train("model { base: 'bare' }"),
+         "data.chat_template is needed: dataset \"chat\" has chat messages and model \"bare\" has no chat "
+         "template"},
+        {"AnswersOfPlainText",
+         Train("data { source: 'plain' } objective { causal_lm { loss_on: LOSS_ON_ASSISTANT } }"),
+         "dataset \"plain\" is plain text without assistant turns"},
+        {"LastTurnOfAll",
+         Train("data { source: 'chat' turns: TURNS_LAST } objective { causal_lm { loss_on: LOSS_ON_ALL } }"),
+         "data.turns = last contradicts objective.causal_lm.loss_on = all"},
+        {"UnknownMetric", Evaluate("metrics: 'rogue_l'"), "metrics: \"rogue_l\" is not known; known: loss"},
+        {"MetricTwice", Evaluate("metrics: 'loss' metrics: 'loss'"), "metrics: \"loss\" is there twice"},
+        {"DecodingForNothing", Evaluate("decoding {}"), "decoding is set, but no metric generates answers"},
+        {"TemperatureBelowZero", Evaluate("metrics: 'rouge_l' decoding { temperature: -1 }"),
+         "decoding.temperature = -1 is outside [0, 10]"},
+        {"AnswersLongerThanTheContext", Evaluate("metrics: 'rouge_l' decoding { max_new_tokens: 8192 }"),
+         "decoding.max_new_tokens = 8192 leaves no room for the prompt"},
+        {"AnswersFromPlainText", Evaluate("data { source: 'plain' } metrics: 'rouge_l'"),
+         "dataset \"plain\" is plain text without answers to compare with"},
+    }),
+    [](const auto& info) { return info.param.name; });
+
+TEST(FieldErrorsTest, EveryErrorIsReportedAtOnce) {
+  const absl::StatusOr<Validated> got = Validate(
+      R"(version: 3 max_attempts: 0 stages { id: "a" train { tuning { lora { rank: 0 } } epochs: -1 } }
+                  stages { id: "b" evaluate { model { stage: "c" } data { source: "gone" } } })");
+  ASSERT_FALSE(got.ok());
+  const std::string message(got.status().message());
+  for (const char* part :
+       {"version = 3", "max_attempts = 0", "stage \"a\": model is missing", "stage \"a\": data has no source",
+        "tuning.lora.rank = 0", "epochs = -1", "stage \"b\": model.stage: \"c\" is no stage"}) {
+    EXPECT_THAT(message, HasSubstr(part));
+  }
+}
+
+TEST(FieldErrorsTest, AHundredErrorsAreEnough) {
+  std::string text = kBasics;
+  for (int i = 0; i < 256; ++i) text += "stages { id: 's" + std::to_string(i) + "' train { max_steps: 0 } }";
+  const absl::StatusOr<Validated> got = Validate(text);
+  ASSERT_FALSE(got.ok());
+  EXPECT_THAT(std::string(got.status().message()), HasSubstr("and 156 more"));
+}
+
+TEST(FieldErrorsTest, TooManyStagesAreRefusedBeforeTheyAreLookedAt) {
+  std::string text = kBasics;
+  for (int i = 0; i < 257; ++i) text += "stages { id: 's" + std::to_string(i) + "' train {} }";
+  EXPECT_THAT(std::string(Validate(text).status().message()), HasSubstr("stages: 257 are more than 256"));
+}
+
+TEST(FieldErrorsTest, AHugeTemplateInEveryStageIsRefused) {
+  v1::JobSpec spec = SpecOf(kBasics);
+  spec.mutable_data()->set_chat_template(std::string(1 << 20, 'x'));
+  for (int i = 0; i < 5; ++i) {
+    spec.add_stages()->set_id("s" + std::to_string(i));
+    spec.mutable_stages(i)->mutable_train();
+  }
+  const absl::Status status = ValidateSpec(spec, FakeCatalog(), int64_t{4} << 20, kSubmitTime).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("more than 4"));
+}
+
+TEST(FieldErrorsTest, AFieldOfANewerClientIsNotIgnored) {
+  v1::JobSpec spec = SpecOf(std::string(kBasics) + Train(""));
+  v1::TrainStage& train = *spec.mutable_stages(0)->mutable_train();
+  train.GetReflection()->MutableUnknownFields(&train)->AddVarint(999, 1);
+  const absl::Status status = ValidateSpec(spec, FakeCatalog(), int64_t{4} << 20, kSubmitTime).status();
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("stages[0].train: field number 999 is not known to this server"));
+}
+
+TEST(FieldErrorsTest, ALabelTooMany) {
+  v1::JobSpec spec = SpecOf(kBasics);
+  for (int i = 0; i < 17; ++i) (*spec.mutable_labels())["k" + std::to_string(i)] = "v";
+  EXPECT_THAT(
+      std::string(ValidateSpec(spec, FakeCatalog(), int64_t{4} << 20, kSubmitTime).status().message()),
+      HasSubstr("17 labels are more than 16"));
+}
+
+}  // namespace
+}  // namespace vernier::server

@@ -1,0 +1,148 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/server_validate/fake_catalog.h"
+
+namespace vernier::server {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::vector<StageRecord> Stages(const std::string& text) {
+  const absl::StatusOr<Validated> validated = Validate(std::string(kBasics) + text);
+  if (!validated.ok()) ADD_FAILURE() << validated.status();
+  return validated.ok() ? validated->stages : std::vector<StageRecord>(9);
+}
+
+std::string ErrorOf(const std::string& text) {
+  return std::string(Validate(std::string(kBasics) + text).status().message());
+}
+
+TEST(ReferencesTest, NamesBecomeDigests) {
+  const StageRecord stage = Stages("train { data { source: 'pairs' validation { from: 'chat' } } }")[0];
+  EXPECT_EQ(stage.model_digest(), "digest-smollm2");
+  EXPECT_EQ(stage.model_name(), "smollm2");
+  EXPECT_EQ(stage.context_length(), 8192);
+  EXPECT_EQ(stage.dataset_digest(), "digest-pairs");
+  EXPECT_EQ(stage.validation_digest(), "digest-chat");
+  EXPECT_EQ(stage.loss_on(), v1::LOSS_ON_COMPLETION);
+  EXPECT_THAT(stage.needs(), IsEmpty());
+}
+
+TEST(ReferencesTest, AShareBecomesAFraction) {
+  const StageRecord stage = Stages("train { data { source: 'chat' validation { from: '2.5%' } } }")[0];
+  EXPECT_DOUBLE_EQ(stage.validation_fraction(), 0.025);
+  EXPECT_EQ(stage.validation_digest(), "");
+}
+
+TEST(ReferencesTest, EvaluatingAStageNeedsItAndUsesItsAdapter) {
+  const std::vector<StageRecord> stages =
+      Stages("stages { id: 'judge' evaluate { model { stage: 'sft' } } } stages { id: 'sft' train {} }");
+  EXPECT_THAT(stages[0].needs(), ElementsAre("sft"));
+  EXPECT_EQ(stages[0].adapter_stage(), "sft");
+  EXPECT_EQ(stages[0].weights_stage(), "");
+  EXPECT_EQ(stages[0].model_digest(), "digest-smollm2");
+}
+
+TEST(ReferencesTest, EvaluatingFullTuningUsesItsWeights) {
+  const std::vector<StageRecord> stages = Stages(
+      "stages { id: 'sft' train { tuning { full {} } } } stages { id: 'judge' evaluate { model { stage: "
+      "'sft' } } }");
+  EXPECT_EQ(stages[1].weights_stage(), "sft");
+  EXPECT_EQ(stages[1].adapter_stage(), "");
+}
+
+TEST(ReferencesTest, TrainingOnAnAdapterStartsWithItMerged) {
+  const std::vector<StageRecord> stages = Stages(
+      "stages { id: 'a' train {} } stages { id: 'b' train { model { stage: 'a' } tuning { full {} } } } "
+      "stages { id: 'c' evaluate { model { stage: 'b' } } }");
+  EXPECT_EQ(stages[1].start_adapter_stage(), "a");
+  EXPECT_EQ(stages[2].weights_stage(), "b");
+  EXPECT_EQ(stages[2].start_adapter_stage(), "");
+}
+
+TEST(ReferencesTest, TwoAdaptersCannotBeStacked) {
+  EXPECT_THAT(
+      ErrorOf("stages { id: 'a' train {} } stages { id: 'b' train { model { stage: 'a' } } } "
+              "stages { id: 'c' evaluate { model { stage: 'b' } } }"),
+      HasSubstr("stage \"c\": model.stage: the adapter of \"b\" lies on top of the adapter of \"a\""));
+}
+
+TEST(ReferencesTest, EvaluationJudgesTheTokensThatWereTrained) {
+  const std::vector<StageRecord> stages = Stages(
+      "stages { id: 'sft' train { objective { causal_lm { loss_on: LOSS_ON_ALL } } } } "
+      "stages { id: 'judge' evaluate { model { stage: 'sft' } } }");
+  EXPECT_EQ(stages[1].loss_on(), v1::LOSS_ON_ALL);
+}
+
+TEST(ReferencesTest, InitFromAStage) {
+  const std::vector<StageRecord> stages =
+      Stages("stages { id: 'a' train {} } stages { id: 'b' train { init_from { stage: 'a' } } }");
+  EXPECT_THAT(stages[1].needs(), ElementsAre("a"));
+  EXPECT_EQ(stages[1].adapter_stage(), "a");
+}
+
+TEST(ReferencesTest, InitFromAJobResolvesToItsKey) {
+  EXPECT_EQ(Stages("train { init_from { job: 'jobs/aaaa' } }")[0].adapter_key(),
+            "tenants/default/jobs/aaaa/stages/train/artifacts/adapter");
+  EXPECT_EQ(Stages("train { init_from { adapter: 'adapters/cafe' } }")[0].adapter_key(),
+            "tenants/default/adapters/cafe");
+}
+
+TEST(ReferencesTest, AnAdapterOfAnotherModelIsRefused) {
+  EXPECT_THAT(
+      ErrorOf(
+          "train { model { base: 'tiny-gpt2' } data { source: 'pairs' } init_from { job: 'jobs/aaaa' } }"),
+      HasSubstr(
+          "init_from: that adapter was trained on model \"smollm2\", and this stage uses \"tiny-gpt2\""));
+}
+
+TEST(ReferencesTest, InitFromNeedsAnAdapter) {
+  EXPECT_THAT(ErrorOf("stages { id: 'a' train { tuning { full {} } } } "
+                      "stages { id: 'b' train { init_from { stage: 'a' } } }"),
+              HasSubstr("init_from.stage: \"a\" publishes no adapter; use model: {stage: a}"));
+  EXPECT_THAT(ErrorOf("train { tuning { full {} } init_from { job: 'jobs/aaaa' } }"),
+              HasSubstr("init_from continues an adapter, and tuning is full"));
+  EXPECT_THAT(ErrorOf("train { init_from {} }"), HasSubstr("init_from names no adapter"));
+}
+
+TEST(ReferencesTest, AfterIsANeed) {
+  const std::vector<StageRecord> stages =
+      Stages("stages { id: 'a' train {} } stages { id: 'b' after: 'a' after: 'a' train {} }");
+  EXPECT_THAT(stages[1].needs(), ElementsAre("a"));
+}
+
+TEST(ReferencesTest, UnknownStagesNameTheNearest) {
+  EXPECT_THAT(ErrorOf("stages { id: 'sft' train {} } stages { id: 'e' evaluate { model { stage: 'stf' } } }"),
+              HasSubstr("stage \"e\": model.stage: \"stf\" is no stage of this job; did you mean \"sft\"?"));
+  EXPECT_THAT(ErrorOf("stages { id: 'sft' after: 'x' train {} }"), HasSubstr("after: \"x\" is no stage"));
+}
+
+TEST(ReferencesTest, AStageNameInPlaceOfAModelSaysSo) {
+  EXPECT_THAT(ErrorOf("stages { id: 'sft' train {} } stages { id: 'e' evaluate { model { base: 'sft' } } }"),
+              HasSubstr("a stage has this name: write model: {stage: sft}"));
+}
+
+TEST(ReferencesTest, CirclesAreNamed) {
+  EXPECT_THAT(ErrorOf("stages { id: 'a' after: 'b' train {} } stages { id: 'b' after: 'c' train {} } "
+                      "stages { id: 'c' after: 'b' train {} }"),
+              HasSubstr("in a circle (b needs c needs b)"));
+  EXPECT_THAT(ErrorOf("stages { id: 'a' train { model { stage: 'a' } } }"),
+              HasSubstr("in a circle (a needs a)"));
+}
+
+TEST(ReferencesTest, AnEvaluateStagePublishesNoModel) {
+  EXPECT_THAT(ErrorOf("stages { id: 'e' evaluate {} } stages { id: 't' train { model { stage: 'e' } } }"),
+              HasSubstr("model.stage: \"e\" publishes no model"));
+}
+
+TEST(ReferencesTest, AnAdapterBesideAnAdapterIsRefused) {
+  EXPECT_THAT(ErrorOf("stages { id: 's' train {} } "
+                      "stages { id: 'e' evaluate { model { stage: 's' } adapter { job: 'jobs/aaaa' } } }"),
+              HasSubstr("adapter is set, but model: {stage: s} is an adapter already"));
+}
+
+}  // namespace
+}  // namespace vernier::server

@@ -1,0 +1,215 @@
+// The codec of a model: its tokenizer and its template together, down to which tokens are trained.
+#include "worker/data/codec.h"
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "worker/data/encode_row.h"
+
+namespace vernier::data {
+namespace {
+
+using testing::HasSubstr;
+
+const char kTemplate[] =
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' + '\n' }}{% endfor "
+    "%}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+// Shows earlier answers without what stands before "|".
+const char kStripping[] =
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + (m.content if loop.last else "
+    "m.content.split('|')[-1]) + "
+    "'<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+// A byte-level BPE without merges: a token a byte, and the two markers.
+std::string TokenizerJson() {
+  Json vocab = Json::object();
+  int id = 0;
+  int shifted = 256;
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool plain = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    const int code = plain ? byte : shifted++;
+    std::string character;
+    if (code < 0x80) {
+      character = std::string(1, static_cast<char>(code));
+    } else {
+      character = {static_cast<char>(0xC0 | (code >> 6)), static_cast<char>(0x80 | (code & 0x3F))};
+    }
+    vocab[character] = id++;
+  }
+  Json added = Json::array();
+  for (const char* token : {"<|im_start|>", "<|im_end|>"}) {
+    added.push_back({{"id", id++},
+                     {"content", token},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", true}});
+  }
+  return Json({{"version", "1.0"},
+               {"truncation", nullptr},
+               {"padding", nullptr},
+               {"added_tokens", added},
+               {"normalizer", nullptr},
+               {"pre_tokenizer",
+                {{"type", "ByteLevel"},
+                 {"add_prefix_space", false},
+                 {"trim_offsets", true},
+                 {"use_regex", true}}},
+               {"post_processor", nullptr},
+               {"decoder",
+                {{"type", "ByteLevel"},
+                 {"add_prefix_space", true},
+                 {"trim_offsets", true},
+                 {"use_regex", true}}},
+               {"model",
+                {{"type", "BPE"},
+                 {"dropout", nullptr},
+                 {"unk_token", nullptr},
+                 {"continuing_subword_prefix", nullptr},
+                 {"end_of_word_suffix", nullptr},
+                 {"fuse_unk", false},
+                 {"byte_fallback", false},
+                 {"ignore_merges", false},
+                 {"vocab", vocab},
+                 {"merges", Json::array()}}}})
+      .dump();
+}
+
+CodecFiles Files(const char* chat_template) {
+  CodecFiles files;
+  files.tokenizer_json = TokenizerJson();
+  Json config = {{"eos_token", "<|im_end|>"}};
+  if (chat_template != nullptr) config["chat_template"] = chat_template;
+  files.tokenizer_config_json = config.dump();
+  return files;
+}
+
+std::unique_ptr<ModelCodec> Create(const CodecFiles& files) {
+  auto codec = CreateCodec(files, nullptr);
+  EXPECT_TRUE(codec.ok()) << codec.status();
+  return *std::move(codec);
+}
+
+Row ParseOk(const std::string& line) {
+  auto row = ParseRow(line);
+  EXPECT_TRUE(row.ok()) << row.status();
+  return *std::move(row);
+}
+
+// The trained tokens' text, "^" before each run.
+std::string Trained(const Codec& codec, const Row& row, const EncodeOptions& options) {
+  const auto laid = LayOutRow(row, options, codec);
+  const auto encoded = EncodeRow(row, options, codec);
+  if (!encoded.ok()) return std::string(encoded.status().message());
+  const auto tokens = codec.Tokenize(laid->text);
+  std::string shown;
+  bool inside = false;
+  for (size_t t = 0; t < tokens->ids.size(); ++t) {
+    const bool trained = encoded->weights[t] > 0;
+    if (trained && !inside) shown += "^";
+    inside = trained;
+    if (!trained) continue;
+    const size_t end = t + 1 < tokens->begins.size() ? tokens->begins[t + 1] : laid->text.size();
+    absl::StrAppend(&shown, laid->text.substr(tokens->begins[t], end - tokens->begins[t]));
+  }
+  return shown;
+}
+
+const char kTwoTurns[] =
+    R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "x|one", "weight": W},
+                     {"role": "user", "content": "b"}, {"role": "assistant", "content": "y|two"}]})";
+
+Row TwoTurns(const std::string& weight = "1") {
+  std::string line = kTwoTurns;
+  line.replace(line.find("W"), 1, weight);
+  return ParseOk(line);
+}
+
+TEST(CodecTest, TrainsEveryTurnThroughItsEndOfTurnToken) {
+  const auto codec = Create(Files(kTemplate));
+  EXPECT_EQ(Trained(*codec, TwoTurns(), {v1::LOSS_ON_ASSISTANT}), "^x|one<|im_end|>^y|two<|im_end|>");
+  EXPECT_EQ(Trained(*codec, TwoTurns(), {v1::LOSS_ON_COMPLETION}), "^y|two<|im_end|>");
+  EXPECT_EQ(Trained(*codec, TwoTurns("0"), {v1::LOSS_ON_ASSISTANT}), "^y|two<|im_end|>");
+}
+
+TEST(CodecTest, ARewrittenTurnIsRefusedOnlyWhenItIsTrained) {
+  const auto codec = Create(Files(kStripping));
+  const std::string refused = Trained(*codec, TwoTurns(), {v1::LOSS_ON_ASSISTANT});
+  EXPECT_THAT(refused, HasSubstr("messages[1]: the chat template shows this assistant turn otherwise"));
+  EXPECT_THAT(refused, HasSubstr("set data.turns: last"));
+  EXPECT_EQ(Trained(*codec, TwoTurns("0"), {v1::LOSS_ON_ASSISTANT}), "^y|two<|im_end|>");
+  EXPECT_EQ(Trained(*codec, TwoTurns(), {v1::LOSS_ON_COMPLETION}), "^y|two<|im_end|>");
+  EXPECT_EQ(Trained(*codec, TwoTurns(), {v1::LOSS_ON_ASSISTANT, v1::TURNS_LAST}), "^y|two<|im_end|>");
+  // All text is trained as it stands, unless the turn should weigh otherwise.
+  EXPECT_THAT(Trained(*codec, TwoTurns(), {v1::LOSS_ON_ALL}), HasSubstr("one<|im_end|>"));
+  EXPECT_THAT(Trained(*codec, TwoTurns("0.5"), {v1::LOSS_ON_ALL}),
+              HasSubstr("shows this assistant turn otherwise"));
+}
+
+TEST(CodecTest, TurnsLastFindsTheLastTurnOnly) {
+  CodecFiles files = Files(kStripping);
+  files.turns = v1::TURNS_LAST;
+  const auto rendered = Create(files)->Render(TwoTurns());
+  ASSERT_TRUE(rendered.ok()) << rendered.status();
+  ASSERT_EQ(rendered->turns.size(), 1u);
+  EXPECT_EQ(rendered->turns[0].message, 3u);
+}
+
+TEST(CodecTest, WeightIsNoPartOfTheConversation) {
+  const auto codec = Create(Files("{{ messages }}"));
+  const auto rendered = codec->RenderPrompt({{{"role", "user"}}, {{"role", "assistant"}, {"weight", 1}}});
+  EXPECT_THAT(*rendered, HasSubstr("weight"));  // RenderPrompt takes messages as they are
+  EXPECT_THAT(codec->Render(TwoTurns())->text, testing::Not(HasSubstr("weight")));
+}
+
+TEST(CodecTest, PromptsEndWithTheGenerationPrompt) {
+  const auto codec = Create(Files(kTemplate));
+  EXPECT_EQ(*codec->RenderPrompt({{{"role", "user"}, {"content", "hi"}}}),
+            "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
+}
+
+TEST(CodecTest, NamesTheImplicitSystemPrompt) {
+  const auto codec = Create(Files(
+      absl::StrCat("{% if messages[0].role != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% endif %}",
+                   kTemplate)
+          .c_str()));
+  EXPECT_EQ(codec->Render(TwoTurns())->implicit_system_prompt, "Be kind.");
+}
+
+TEST(CodecTest, TheOverrideReplacesTheModelsTemplate) {
+  CodecFiles files = Files(kTemplate);
+  files.chat_template_override = kStripping;
+  std::string text;
+  ASSERT_TRUE(CreateCodec(files, &text).ok());
+  EXPECT_EQ(text, kStripping);
+}
+
+TEST(CodecTest, AModelWithoutATemplateSaysSoWhenItIsAsked) {
+  const auto codec = Create(Files(nullptr));
+  EXPECT_EQ(codec->Render(TwoTurns()).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(codec->RenderPrompt(Json::array()).status().message()),
+              HasSubstr("set data.chat_template"));
+  EXPECT_EQ(codec->Tokenize("hi")->ids.size(), 2u);
+}
+
+TEST(CodecTest, BadFilesAreRefused) {
+  CodecFiles files = Files("{% if %}");
+  EXPECT_THAT(std::string(CreateCodec(files, nullptr).status().message()),
+              HasSubstr("chat template: line 1: "));
+  files = Files(kTemplate);
+  files.template_time = "noon";
+  EXPECT_THAT(std::string(CreateCodec(files, nullptr).status().message()), HasSubstr("data.template_time"));
+  files = Files(kTemplate);
+  files.tokenizer_config_json = "{";
+  EXPECT_FALSE(CreateCodec(files, nullptr).ok());
+}
+
+TEST(CodecTest, HandsOutItsTokenizer) {
+  const auto codec = Create(Files(kTemplate));
+  EXPECT_EQ(codec->tokenizer().TokenId("<|im_end|>"), codec->eos_id());
+}
+
+}  // namespace
+}  // namespace vernier::data

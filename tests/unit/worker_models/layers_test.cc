@@ -1,0 +1,202 @@
+// Our layers against the same thing written with plain tensor operations in double precision: values and
+// gradients.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <functional>
+
+#include "worker/models/common/attention.h"
+#include "worker/models/common/rms_norm.h"
+#include "worker/models/common/rotary.h"
+#include "worker/models/common/swiglu.h"
+
+namespace vernier::models {
+namespace {
+
+using Layer = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
+
+struct LayerRun {
+  at::Tensor out;
+  std::vector<at::Tensor> grads;
+};
+
+LayerRun RunLayer(const Layer& layer, const std::vector<at::Tensor>& inputs, const at::Tensor& grad) {
+  std::vector<at::Tensor> leaves;
+  for (const at::Tensor& input : inputs) leaves.push_back(input.detach().clone().requires_grad_(true));
+  LayerRun run;
+  run.out = layer(leaves);
+  run.out.backward(grad.to(run.out.scalar_type()));
+  for (const at::Tensor& leaf : leaves) run.grads.push_back(leaf.grad());
+  return run;
+}
+
+double RelativeError(const at::Tensor& got, const at::Tensor& want) {
+  return ((got.to(at::kDouble) - want).norm() / want.norm()).item<double>();
+}
+
+// `reference` gets the same numbers in double.
+void ExpectSame(const Layer& layer, const Layer& reference, const std::vector<at::Tensor>& inputs,
+                double tolerance) {
+  std::vector<at::Tensor> exact;
+  for (const at::Tensor& input : inputs) exact.push_back(input.to(at::kDouble));
+  torch::manual_seed(9);
+  const at::Tensor grad = torch::randn(reference(exact).sizes(), at::kDouble).to(inputs[0].scalar_type());
+  const LayerRun got = RunLayer(layer, inputs, grad);
+  const LayerRun want = RunLayer(reference, exact, grad);
+  EXPECT_EQ(got.out.scalar_type(), inputs[0].scalar_type());
+  EXPECT_LT(RelativeError(got.out, want.out), tolerance);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    EXPECT_LT(RelativeError(got.grads[i], want.grads[i]), tolerance) << "gradient of input " << i;
+  }
+  // Without a graph the values are the same bits.
+  const at::NoGradGuard no_grad;
+  EXPECT_TRUE(at::equal(layer(inputs), got.out));
+}
+
+class LayersTest : public ::testing::TestWithParam<at::ScalarType> {
+ protected:
+  void SetUp() override { torch::manual_seed(4); }
+  at::Tensor Random(std::vector<int64_t> shape) const { return torch::randn(shape).to(GetParam()); }
+  double tolerance() const { return GetParam() == at::kFloat ? 2e-6 : 1e-2; }
+};
+
+TEST_P(LayersTest, RmsNorm) {
+  const auto reference = [](const std::vector<at::Tensor>& in) {
+    return in[0] * (in[0].square().mean(1, true) + 1e-3).rsqrt() * in[1];
+  };
+  // Widths around the number of lanes, tokens around a block of weight gradients.
+  for (const auto& [tokens, width] :
+       std::vector<std::pair<int64_t, int64_t>>{{1, 5}, {3, 15}, {64, 16}, {65, 33}, {200, 576}}) {
+    SCOPED_TRACE(width);
+    ExpectSame([](const auto& in) { return RmsNorm(in[0], in[1], 1e-3); }, reference,
+               {Random({tokens, width}), torch::randn({width})}, tolerance());
+  }
+}
+
+TEST_P(LayersTest, SwiGlu) {
+  ExpectSame([](const auto& in) { return SwiGlu(in[0], in[1]); },
+             [](const auto& in) { return in[0] * in[0].sigmoid() * in[1]; }, {Random({7, 9}), Random({7, 9})},
+             tolerance());
+}
+
+TEST_P(LayersTest, Rotary) {
+  const Rotary rotary({.head_dim = 6, .theta = 100.0});
+  const RotaryAngles angles = rotary.At(torch::tensor({0, 1, 2, 0, 40}, at::kLong));
+  const auto reference = [&](const std::vector<at::Tensor>& in) {
+    const at::Tensor x = in[0].unflatten(1, {2, 6});
+    const at::Tensor cos = at::cat({angles.cos_Th, angles.cos_Th}, 1).to(at::kDouble).unsqueeze(1);
+    const at::Tensor sin = at::cat({angles.sin_Th, angles.sin_Th}, 1).to(at::kDouble).unsqueeze(1);
+    const at::Tensor half_turned = at::cat({-x.narrow(2, 3, 3), x.narrow(2, 0, 3)}, 2);
+    return x * cos + half_turned * sin;
+  };
+  ExpectSame([&](const auto& in) { return ApplyRotary(in[0], angles); }, reference, {Random({5, 12})},
+             tolerance());
+}
+
+at::Tensor AttentionReference(const std::vector<at::Tensor>& in, const std::vector<int64_t>& offsets,
+                              double scale) {
+  std::vector<at::Tensor> rows;
+  for (size_t r = 0; r + 1 < offsets.size(); ++r) {
+    const int64_t length = offsets[r + 1] - offsets[r];
+    if (length == 0) continue;
+    const auto heads = [&](const at::Tensor& x) { return x.narrow(0, offsets[r], length).transpose(0, 1); };
+    const int64_t group = in[0].size(1) / in[1].size(1);
+    const at::Tensor q = heads(in[0]);
+    const at::Tensor k = heads(in[1]).repeat_interleave(group, 0);
+    const at::Tensor v = heads(in[2]).repeat_interleave(group, 0);
+    const at::Tensor hidden = at::ones({length, length}, at::kBool).triu(1);
+    const at::Tensor scores = (at::matmul(q, k.transpose(1, 2)) * scale).masked_fill(hidden, -INFINITY);
+    rows.push_back(at::matmul(scores.softmax(-1), v).transpose(0, 1).flatten(1));
+  }
+  return at::cat(rows);
+}
+
+TEST_P(LayersTest, PackedAttention) {
+  const std::vector<int64_t> offsets = {0, 3, 3, 4, 80, 89};
+  for (const int64_t kv_heads : {1, 2, 4}) {
+    SCOPED_TRACE(kv_heads);
+    ExpectSame([&](const auto& in) { return PackedAttention(in[0], in[1], in[2], offsets, 0.4); },
+               [&](const auto& in) { return AttentionReference(in, offsets, 0.4); },
+               {Random({89, 4, 6}), Random({89, kv_heads, 6}), Random({89, kv_heads, 6})}, tolerance());
+  }
+}
+
+TEST_P(LayersTest, ARowsAttentionIsTheSameBitsWhateverIsPackedWithIt) {
+  const at::Tensor q = Random({70, 4, 8}), k = Random({70, 2, 8}), v = Random({70, 2, 8});
+  const auto part = [](const at::Tensor& x) { return x.narrow(0, 20, 33).contiguous(); };
+  const at::Tensor together = PackedAttention(q, k, v, {0, 20, 53, 70}, 0.3);
+  EXPECT_TRUE(
+      at::equal(together.narrow(0, 20, 33), PackedAttention(part(q), part(k), part(v), {0, 33}, 0.3)));
+}
+
+TEST_P(LayersTest, CachedAttentionGrowsItsCache) {
+  const at::Tensor q = Random({200, 4, 8}), k = Random({200, 2, 8}), v = Random({200, 2, 8});
+  const at::Tensor whole = PackedAttention(q, k, v, {0, 200}, 0.3);
+  KvCache cache;
+  int64_t grown = 0;
+  for (int64_t t = 0; t < 200; ++t) {
+    const void* before = cache.keys.empty() ? nullptr : cache.keys[0].const_data_ptr();
+    const at::Tensor out =
+        CachedAttention(q.narrow(0, t, 1), k.narrow(0, t, 1), v.narrow(0, t, 1), cache, /*layer=*/0, 0.3);
+    ++cache.length;
+    grown += cache.keys[0].const_data_ptr() != before;
+    EXPECT_LT(RelativeError(out[0], whole[t].to(at::kDouble)), tolerance()) << t;
+  }
+  EXPECT_LE(grown, 3) << "the cache is copied at every token";
+}
+
+INSTANTIATE_TEST_SUITE_P(Dtypes, LayersTest, ::testing::Values(at::kFloat, at::kBFloat16),
+                         [](const auto& info) { return info.param == at::kFloat ? "Fp32" : "Bf16"; });
+
+TEST(LayersTest, ResultsDoNotDependOnTheNumberOfThreads) {
+  torch::manual_seed(5);
+  const at::Tensor x = torch::randn({300, 512}), weight = torch::randn({512}),
+                   grad = torch::randn({300, 512});
+  const int before = at::get_num_threads();
+  std::vector<LayerRun> runs;
+  for (const int threads : {1, 2}) {
+    at::set_num_threads(threads);
+    runs.push_back(RunLayer([](const auto& in) { return RmsNorm(in[0], in[1], 1e-5); }, {x, weight}, grad));
+    runs.push_back(RunLayer(
+        [](const auto& in) {
+          const at::Tensor h = in[0].unflatten(1, {8, 64});
+          return PackedAttention(h, h, h, {0, 100, 300}, 0.125);
+        },
+        {x}, grad));
+  }
+  at::set_num_threads(before);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_TRUE(at::equal(runs[i].out, runs[i + 2].out));
+    for (size_t g = 0; g < runs[i].grads.size(); ++g)
+      EXPECT_TRUE(at::equal(runs[i].grads[g], runs[i + 2].grads[g]));
+  }
+}
+
+TEST(PositionsOfTest, StartAgainInEveryRowAndGoOnAfterACache) {
+  TokenBatch batch;
+  batch.ids_T = at::zeros({5}, at::kLong);
+  batch.row_offsets = {0, 3, 3, 5};
+  EXPECT_TRUE(at::equal(PositionsOf(batch, nullptr, 3), torch::tensor({0, 1, 2, 0, 1}, at::kLong)));
+  batch.row_offsets = {0, 5};
+  KvCache cache;
+  cache.length = 7;
+  EXPECT_TRUE(at::equal(PositionsOf(batch, &cache, 12), torch::tensor({7, 8, 9, 10, 11}, at::kLong)));
+  EXPECT_THROW(PositionsOf(batch, &cache, 11), c10::Error);
+}
+
+TEST(PositionsOfTest, OffsetsThatDoNotCoverTheTokensAreErrors) {
+  TokenBatch batch;
+  batch.ids_T = at::zeros({5}, at::kLong);
+  KvCache cache;
+  for (const std::vector<int64_t>& offsets :
+       {std::vector<int64_t>{}, {0}, {0, 4}, {1, 5}, {0, 4, 2, 5}, {0, -1, 5}, {0, 9, 5}}) {
+    batch.row_offsets = offsets;
+    EXPECT_THROW(PositionsOf(batch, nullptr, 100), c10::Error);
+  }
+  batch.row_offsets = {0, 2, 5};
+  EXPECT_THROW(PositionsOf(batch, &cache, 100), c10::Error) << "two rows with one cache";
+}
+
+}  // namespace
+}  // namespace vernier::models

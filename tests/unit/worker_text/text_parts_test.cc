@@ -1,0 +1,127 @@
+// The small parts under the tokenizer: byte alphabet, added tokens, form C, streamed decoding.
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/text.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/unit/worker_text/tokenizer_files.h"
+#include "worker/data/text/added_tokens.h"
+#include "worker/data/text/byte_level.h"
+#include "worker/data/text/decode_stream.h"
+#include "worker/data/text/nfc.h"
+#include "worker/data/text/tokenizer.h"
+
+namespace vernier::data {
+namespace {
+
+using testing::ElementsAre;
+
+TEST(ByteLevelTest, EveryByteHasASymbolOfItsOwn) {
+  std::string all;
+  for (int byte = 0; byte < 256; ++byte) all.push_back(static_cast<char>(byte));
+  EXPECT_EQ(BytesOfSymbols(SymbolsOfBytes(all)), all);
+  EXPECT_EQ(SymbolsOfBytes(" the\n"), "ĠtheĊ");
+  EXPECT_EQ(BytesOfSymbols("a b"), std::nullopt);
+  EXPECT_EQ(BytesOfSymbols("日"), std::nullopt);
+}
+
+std::vector<std::string> Stretches(const AddedTokenMatcher& matcher, absl::string_view text) {
+  std::vector<std::string> found;
+  for (const AddedTokenMatch& m : matcher.Find(text)) {
+    const std::string piece(text.substr(m.begin, m.end - m.begin));
+    found.push_back(m.token < 0 ? piece : absl::StrCat(m.token, ":", piece));
+  }
+  return found;
+}
+
+TEST(AddedTokenMatcherTest, TheLongestOfTheLeftmostWins) {
+  const AddedTokenMatcher matcher({{"ab"}, {"abcd"}, {"bcdef"}});
+  EXPECT_THAT(Stretches(matcher, "xabcdef"), ElementsAre("x", "1:abcd", "ef"));
+  EXPECT_THAT(Stretches(matcher, "abcab"), ElementsAre("0:ab", "c", "0:ab"));
+  EXPECT_THAT(Stretches(matcher, ""), ElementsAre());
+  EXPECT_THAT(Stretches(AddedTokenMatcher(), "abc"), ElementsAre("abc"));
+}
+
+TEST(AddedTokenMatcherTest, StrippingTakesTheSpaceAround) {
+  const AddedTokenMatcher matcher({{.text = "<m>", .lstrip = true, .rstrip = true}});
+  EXPECT_THAT(Stretches(matcher, "a \t<m>\u3000\n<m> b"),
+              ElementsAre("a", "0: \t<m>\u3000\n", "0:<m> ", "b"));
+}
+
+TEST(AddedTokenMatcherTest, SingleWordsStandAlone) {
+  const AddedTokenMatcher matcher({{.text = "<w>", .single_word = true}});
+  EXPECT_THAT(Stretches(matcher, "<w> a<w> (<w>)<w>é"), ElementsAre("0:<w>", " a<w> (", "0:<w>", ")<w>é"));
+}
+
+TEST(NfcTest, KeepsTheOriginOfEveryByte) {
+  const NormalizedText got = Nfc("ae\u0301\u0302é\u0958");
+  EXPECT_EQ(got.text, "aé\u0302é\u0915\u093c");
+  EXPECT_THAT(got.origin, ElementsAre(0, 1, 1, 4, 5, 6, 7, 8, 8, 8, 8, 8, 8));
+}
+
+TEST(NfcTest, TextBelowTheCombiningMarksIsKnownToStay) {
+  EXPECT_FALSE(MayChangeUnderNfc("plain ascii, café, Straße"));
+  EXPECT_TRUE(MayChangeUnderNfc("e\u0301"));
+  EXPECT_TRUE(MayChangeUnderNfc("日本"));
+}
+
+TEST(NfcTest, LongRunsOfMarksAreSortedInReasonableTime) {
+  std::string text = "a";
+  for (int i = 0; i < 500'000; ++i) text += i % 2 == 0 ? "\u0301" : "\u0323";
+  const NormalizedText got = Nfc(text);
+  EXPECT_EQ(got.text.substr(0, 3), "\u1EA1");  // a with the dot, as it sorts first
+  EXPECT_EQ(got.text.size(), 3 + 2 * size_t{499'999});
+}
+
+class DecodeStreamTest : public testing::Test {
+ protected:
+  DecodeStreamTest() { tokenizer_ = Tokenizer::Create(SmallTokenizer().dump(), "").value(); }
+  std::unique_ptr<Tokenizer> tokenizer_;
+};
+
+TEST_F(DecodeStreamTest, HoldsBackACharacterUntilItIsWhole) {
+  DecodeStream stream(*tokenizer_, true);
+  EXPECT_EQ(stream.Push('a'), "a");
+  EXPECT_EQ(stream.Push(0xF0), "");
+  EXPECT_EQ(stream.Push(0x9F), "");
+  EXPECT_EQ(stream.Push(0x98), "");
+  EXPECT_EQ(stream.Push(0x80), "😀");
+  EXPECT_EQ(stream.Push(258), " the");
+  EXPECT_EQ(stream.Finish(), "");
+}
+
+TEST_F(DecodeStreamTest, BrokenBytesBecomeReplacementCharacters) {
+  DecodeStream stream(*tokenizer_, true);
+  EXPECT_EQ(stream.Push(0x80), "\uFFFD");
+  EXPECT_EQ(stream.Push(0xE2), "");
+  EXPECT_EQ(stream.Push('x'), "\uFFFDx");
+  EXPECT_EQ(stream.Push(0xE0), "");
+  EXPECT_EQ(stream.Push(0x80), "\uFFFD\uFFFD");  // an overlong form
+  EXPECT_EQ(stream.Push(0xF0), "");
+  EXPECT_EQ(stream.Push(0x9F), "");
+  EXPECT_EQ(stream.Finish(), "\uFFFD");
+  EXPECT_EQ(stream.Finish(), "");
+  EXPECT_EQ(stream.Push('a'), "a");
+}
+
+TEST_F(DecodeStreamTest, PiecesJoinedAreTheWholeText) {
+  // Every sequence of these bytes of length 4: whole, broken and overlong characters.
+  const std::vector<int32_t> bytes = {'a',  0x80, 0x9F, 0xA0, 0xBF, 0xC1, 0xC3,
+                                      0xE0, 0xED, 0xEF, 0xF0, 0xF4, 0xF5};
+  const size_t n = bytes.size();
+  for (size_t code = 0; code < n * n * n * n; ++code) {
+    const std::vector<int32_t> ids = {bytes[code % n], bytes[code / n % n], bytes[code / n / n % n],
+                                      bytes[code / n / n / n]};
+    DecodeStream stream(*tokenizer_, false);
+    std::string joined;
+    for (const int32_t id : ids) joined += stream.Push(id);
+    joined += stream.Finish();
+    ASSERT_EQ(joined, DecodeText(*tokenizer_, ids, false));
+    ASSERT_EQ(FirstInvalidUtf8(joined), absl::string_view::npos);
+  }
+}
+
+}  // namespace
+}  // namespace vernier::data

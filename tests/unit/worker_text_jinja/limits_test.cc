@@ -1,0 +1,128 @@
+// A template is somebody else's program: whatever it does, it ends soon, in bounded memory, with an error
+// that says why.
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "worker/data/text/jinja_eval.h"
+#include "worker/data/text/jinja_parser.h"
+
+namespace vernier::data::jinja {
+namespace {
+
+absl::Status StatusOf(const std::string& text) {
+  absl::StatusOr<Template> program = ParseTemplate(text);
+  if (!program.ok()) return program.status();
+  return jinja::Run(*program, Variables()).status();
+}
+
+std::string Repeat(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+struct LimitCase {
+  std::string name, text, want;
+};
+
+class JinjaLimitTest : public testing::TestWithParam<LimitCase> {};
+
+TEST_P(JinjaLimitTest, EndsWithAnError) {
+  const absl::Status got = StatusOf(GetParam().text);
+  EXPECT_EQ(got.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(got.message()), testing::HasSubstr(GetParam().want));
+}
+
+const char kSteps[] = "takes more than 10000000 steps";
+const char kText[] = "makes a text of more than 64 MiB";
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, JinjaLimitTest,
+    testing::ValuesIn<LimitCase>({
+        {"NestedLoops", "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+         kSteps},
+        {"LargeRange", "{{ range(100001) }}", "Range too big"},
+        {"HugeRange", "{{ range(0, 9000000000000000000, 1) }}", "Range too big"},
+        {"DoublingText",
+         "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+         kText},
+        {"AddingText",
+         "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+         kText},
+        {"RepeatedText", "{{ 'ab' * 4000000000000000000 }}", kText},
+        {"RepeatedList", "{{ [1] * 4000000000000000000 }}", kSteps},
+        {"DoublingList",
+         "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+         kSteps},
+        {"SharedListPrinted",
+         "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ "
+         "ns.l }}",
+         "more than"},
+        {"SharedListCompared",
+         "{% set a = namespace(l=[1]) %}{% set b = namespace(l=[1]) %}{% for i in range(60) %}{% set a.l = "
+         "[a.l, a.l] %}"
+         "{% set b.l = [b.l, b.l] %}{% endfor %}{{ a.l == b.l }}",
+         kSteps},
+        {"SharedListAsJson",
+         "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ "
+         "ns.l | tojson }}",
+         "more than"},
+        {"DeepList",
+         "{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = [ns.l] %}{% endfor %}",
+         "nested deeper than 200 levels"},
+        {"DeepMethods",
+         "{% set ns = namespace(m={}) %}{% for i in range(1000) %}{% set ns.m = {1: ns.m.get} %}{% endfor %}",
+         "nested deeper than 200 levels"},
+        {"EndlessMacro", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recurses too deep"},
+        {"EndlessLoop", "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "recurses too deep"},
+        {"EndlessCaller", "{% macro m() %}{% call m() %}{{ caller() }}{% endcall %}{% endmacro %}{{ m() }}",
+         "recurses too deep"},
+        {"LargeReplace", "{{ ('a' * 10000000).replace('a', 'bbbbbbbbbbbbbbbb') }}", kText},
+        {"LargeJoin", "{{ ('b' * 1000000).join(('a' * 100000) | list) }}", kText},
+        {"LargeIndent", "{{ ('\\n' * 1000000) | indent(1000, blank=true) }}", kText},
+        {"LargeCenter", "{{ 'a'.center(99999999999) }}", kText},
+        {"LargeFormat", "{{ '%99999999d' % 1 }}", "bad width or precision"},
+        {"LargePower", "{{ 10 ** 100 }}", "integer overflow"},
+        {"LargeProduct", "{{ 9000000000000000000 * 9 }}", "integer overflow"},
+        {"LargeOutput", "{% set x = 'a' * 10000000 %}{% for i in range(100) %}{{ x }}{% endfor %}", kText},
+        {"ManyOperators", absl::StrCat("{{ 1", Repeat(" + 1", 5000), " }}"),
+         "more than 400 operators in a row"},
+        {"ManyParentheses", absl::StrCat("{{ ", Repeat("(", 5000), "1", Repeat(")", 5000), " }}"),
+         "nested deeper than 100 levels"},
+        {"ManyBlocks", absl::StrCat(Repeat("{% if 1 %}", 5000), Repeat("{% endif %}", 5000)),
+         "nested deeper than 100 levels"},
+        {"ManyNots", absl::StrCat("{{ ", Repeat("not ", 5000), "1 }}"), "nested deeper than 100 levels"},
+        {"ManySigns", absl::StrCat("{{ ", Repeat("-", 5000), "1 }}"), "nested deeper than 100 levels"},
+        {"ManyFilters", absl::StrCat("{{ 1", Repeat(" | abs", 5000), " }}"),
+         "more than 400 operators in a row"},
+    }),
+    [](const auto& info) { return info.param.name; });
+
+TEST(JinjaLimitTest, AConversationOfManyMessagesIsFarFromTheLimits) {
+  // 4,096 messages, which is all a row may hold, through a template that copies the list and looks around in
+  // it.
+  const absl::StatusOr<Template> program = ParseTemplate(
+      "{% for m in messages[::-1] %}{% if m.role == 'user' and not (m.content.startswith('<') and "
+      "m.content.endswith('>')) %}"
+      "{% endif %}{% endfor %}{% for m in messages %}{% if loop.first or messages[loop.index0 - 1].role != "
+      "m.role %}"
+      "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] | trim + '<|im_end|>' + '\n' }}{% endif %}{% "
+      "endfor %}");
+  ASSERT_TRUE(program.ok()) << program.status();
+  nlohmann::ordered_json messages = nlohmann::ordered_json::array();
+  for (int i = 0; i < 4096; ++i) {
+    messages.push_back({{"role", i % 2 == 0 ? "user" : "assistant"}, {"content", std::string(2040, 'x')}});
+  }
+  Variables variables;
+  absl::StatusOr<Value> value = Value::FromJson(messages);
+  ASSERT_TRUE(value.ok());
+  variables.values.emplace_back("messages", *std::move(value));
+  const auto got = jinja::Run(*program, variables);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_GT(got->text.size(), size_t{8} << 20);
+}
+
+}  // namespace
+}  // namespace vernier::data::jinja

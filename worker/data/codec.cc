@@ -1,0 +1,83 @@
+#include "worker/data/codec.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "worker/data/text/chat_template.h"
+#include "worker/data/turn_spans.h"
+
+namespace vernier::data {
+namespace {
+
+class TemplateCodec final : public ModelCodec {
+ public:
+  TemplateCodec(std::unique_ptr<const Tokenizer> tokenizer, std::unique_ptr<const ChatTemplate> chat_template,
+                v1::Turns turns)
+      : tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)), turns_(turns) {}
+
+  absl::StatusOr<RenderedConversation> Render(const Row& row) const override {
+    VN_RETURN_IF_ERROR(CheckTemplate());
+    Json messages = Json::array();
+    for (const Message& message : row.messages) {
+      messages.push_back(message.object);
+      messages.back().erase("weight");  // ours; no part of a conversation
+    }
+    VN_ASSIGN_OR_RETURN(RenderedConversation rendered,
+                        RenderWithTurns(*template_, messages, row.tools, turns_ == v1::TURNS_LAST));
+    rendered.implicit_system_prompt = ImplicitSystemPrompt(*template_, messages, row.tools);
+    return rendered;
+  }
+
+  absl::StatusOr<std::string> RenderPrompt(const Json& messages) const override {
+    VN_RETURN_IF_ERROR(CheckTemplate());
+    VN_ASSIGN_OR_RETURN(RenderedChat chat,
+                        template_->Render(messages, nullptr, /*add_generation_prompt=*/true));
+    return std::move(chat.text);
+  }
+
+  absl::StatusOr<TokenizedText> Tokenize(absl::string_view text) const override {
+    return tokenizer_->Encode(text);
+  }
+  std::optional<int32_t> bos_id() const override { return tokenizer_->bos_id(); }
+  std::optional<int32_t> eos_id() const override { return tokenizer_->eos_id(); }
+  int64_t vocab_size() const override { return tokenizer_->vocab_size(); }
+  const Tokenizer& tokenizer() const override { return *tokenizer_; }
+
+ private:
+  absl::Status CheckTemplate() const {
+    if (template_ != nullptr) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        "the model has no chat template, so rows of messages cannot be rendered; set data.chat_template, or "
+        "use rows of "
+        "prompt and completion");
+  }
+
+  const std::unique_ptr<const Tokenizer> tokenizer_;
+  const std::unique_ptr<const ChatTemplate> template_;  // null: the model has none
+  const v1::Turns turns_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ModelCodec>> CreateCodec(const CodecFiles& files, std::string* template_text) {
+  VN_ASSIGN_OR_RETURN(std::unique_ptr<const Tokenizer> tokenizer,
+                      Tokenizer::Create(files.tokenizer_json, files.tokenizer_config_json));
+  VN_ASSIGN_OR_RETURN(ChatTemplateConfig config, ReadChatTemplateConfig(files.tokenizer_config_json));
+  if (files.chat_template_override.has_value()) {
+    config.text = *files.chat_template_override;
+    config.tool_use_text.clear();
+  }
+  if (template_text != nullptr) {
+    *template_text = config.text;
+    if (!config.tool_use_text.empty())
+      absl::StrAppend(template_text, "\n{# with tools: #}\n", config.tool_use_text);
+  }
+  std::unique_ptr<const ChatTemplate> chat_template;
+  if (!config.text.empty()) {
+    VN_ASSIGN_OR_RETURN(chat_template, ChatTemplate::Create(config, files.template_time));
+  }
+  return std::make_unique<TemplateCodec>(std::move(tokenizer), std::move(chat_template), files.turns);
+}
+
+}  // namespace vernier::data

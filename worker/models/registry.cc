@@ -1,0 +1,68 @@
+// The table of model families: one line each.
+#include "common/registry.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/status_macros.h"
+#include "worker/models/common/model_folder.h"
+#include "worker/models/gpt2/model.h"
+#include "worker/models/llama/model.h"
+#include "worker/models/model.h"
+
+namespace vernier::models {
+namespace {
+
+struct Entry {
+  absl::string_view name;  // model_type
+  absl::StatusOr<std::unique_ptr<CausalLm>> (*load)(const ModelFolder&, at::ScalarType);
+  std::array<absl::string_view, 2> architectures;  // classes that the files may have been saved from
+};
+
+constexpr Entry kFamilies[] = {
+    {"llama", LoadLlama, {"LlamaForCausalLM", "LlamaModel"}},
+    {"gpt2", LoadGpt2, {"GPT2LMHeadModel", "GPT2Model"}},
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CausalLm>> LoadCausalLm(const std::string& folder,
+                                                       at::ScalarType compute_dtype) {
+  if (compute_dtype != at::kFloat && compute_dtype != at::kBFloat16) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(folder, ": the compute type must be fp32 or bf16, not ", at::toString(compute_dtype)));
+  }
+  VN_ASSIGN_OR_RETURN(const ModelFolder opened, ModelFolder::Open(folder));
+  const ConfigReader config = opened.config();
+  VN_ASSIGN_OR_RETURN(const std::string model_type, config.String("model_type", ""));
+  VN_ASSIGN_OR_RETURN(
+      const Entry* entry,
+      FindEntry<Entry>(kFamilies, absl::StrCat(folder, "/config.json: model_type"), model_type));
+  VN_ASSIGN_OR_RETURN(const std::vector<std::string> architectures, config.Strings("architectures"));
+  const bool is_known = architectures.empty() ||
+                        std::any_of(architectures.begin(), architectures.end(), [&](const std::string& name) {
+                          return std::find(entry->architectures.begin(), entry->architectures.end(), name) !=
+                                 entry->architectures.end();
+                        });
+  if (!is_known) {
+    return config.Refuse("architectures", absl::StrCat("supported for ", model_type, ": ",
+                                                       absl::StrJoin(entry->architectures, ", ")));
+  }
+  if (config.Has("quantization_config")) {
+    return config.Refuse("quantization_config", "save the model dequantised, or import its GGUF file");
+  }
+  return entry->load(opened, compute_dtype);
+}
+
+std::vector<std::string> KnownModelTypes() {
+  std::vector<std::string> names;
+  for (const Entry& entry : kFamilies) names.emplace_back(entry.name);
+  return names;
+}
+
+}  // namespace vernier::models

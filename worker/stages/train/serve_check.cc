@@ -1,0 +1,53 @@
+#include "worker/stages/train/serve_check.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "common/status_macros.h"
+#include "worker/trainer/labelled_batch.h"
+#include "worker/trainer/torch_call.h"
+
+namespace vernier::stages {
+namespace {
+
+constexpr int64_t kRows = 4;
+// Of each row: 4 x 32 positions of a vocabulary of 150,000 are 77 MB.
+constexpr int64_t kPositions = 32;
+
+}  // namespace
+
+absl::StatusOr<ServeProbe> ProbeLogits(const models::CausalLm& model, const models::Overlay& overlay,
+                                       const data::PreparedRows& rows) {
+  return trainer::TorchCall("serve check", [&]() -> absl::StatusOr<ServeProbe> {
+    const at::NoGradGuard no_grad;
+    ServeProbe probe;
+    probe.num_rows = std::min(kRows, rows.num_rows());
+    std::vector<at::Tensor> logits;
+    for (int64_t row = 0; row < probe.num_rows; ++row) {
+      const data::MicroBatch batch{.rows = {{.row = row, .index_in_batch = row, .length = rows.length(row)}}};
+      const objectives::LabelledBatch labelled =
+          trainer::MakeLabelledBatch(rows, batch, data::Layout::kPacked, /*step=*/0, /*training=*/false);
+      const at::Tensor hidden_TD = model.Hidden(labelled.tokens, overlay);
+      const int64_t count = std::min(kPositions, hidden_TD.size(0));
+      logits.push_back(
+          at::linear(hidden_TD.narrow(0, hidden_TD.size(0) - count, count), model.HeadWeight(overlay))
+              .to(at::kFloat));
+    }
+    probe.logits_NV = at::cat(logits);
+    return probe;
+  });
+}
+
+double RelativeDifference(const ServeProbe& a, const ServeProbe& b) {
+  if (a.logits_NV.sizes() != b.logits_NV.sizes()) return std::numeric_limits<double>::infinity();
+  const double difference = (a.logits_NV - b.logits_NV).norm().item<double>();
+  const double size = a.logits_NV.norm().item<double>();
+  const double relative = difference == 0 ? 0.0 : difference / size;
+  return std::isfinite(relative) && std::isfinite(size) ? relative : std::numeric_limits<double>::infinity();
+}
+
+}  // namespace vernier::stages
