@@ -162,7 +162,7 @@ absl::StatusOr<v1::UploadDatasetResponse> Client::UploadDataset(const std::strin
   }
   writer->WritesDone();
   const absl::Status status = FromGrpc(writer->Finish());
-  if (!status.ok()) return Annotate(Explain(status), path);
+  if (!status.ok()) return Explain(status);  // names the file already
   return response;
 }
 

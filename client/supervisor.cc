@@ -267,10 +267,10 @@ std::string LockPath(const std::string& data_dir) { return data_dir + "/up.lock"
 
 absl::StatusOr<FileLock> Lock(const SupervisorOptions& options) {
   VN_RETURN_IF_ERROR(MakeDirs(options.data_dir, 0700));
-  return FileLock::Acquire(
-      LockPath(options.data_dir),
-      "another `vernier up` on this data dir; use it, stop it with `vernier down`, or choose "
-      "another --data-dir");
+  absl::StatusOr<FileLock> lock = FileLock::Acquire(LockPath(options.data_dir), "another `vernier up`");
+  if (!absl::IsFailedPrecondition(lock.status())) return lock;
+  return absl::FailedPreconditionError(absl::StrCat(
+      lock.status().message(), "; use it, stop it with `vernier down`, or choose another --data-dir"));
 }
 
 // Writes all of it; the reader is our own parent.

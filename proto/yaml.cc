@@ -115,7 +115,8 @@ absl::Status ParseYaml(absl::string_view yaml, absl::string_view source, Message
 
 absl::Status SetField(absl::string_view assignment, Message& message) {
   const std::pair<std::string, std::string> parts = absl::StrSplit(assignment, absl::MaxSplits('=', 1));
-  const auto& [path, text] = parts;
+  const std::string& path = parts.first;
+  const std::string& text = parts.second;
   if (path.empty() || assignment.find('=') == absl::string_view::npos) {
     return absl::InvalidArgumentError(absl::StrCat(
         "\"", Excerpt(assignment), "\" is no assignment; write it as train.tuning.lora.rank=16"));

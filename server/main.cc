@@ -123,6 +123,10 @@ absl::Status Run(const Flags& flags) {
   VN_ASSIGN_OR_RETURN(std::unique_ptr<storage::ObjectStore> objects,
                       storage::OpenObjectStore(
                           flags.store.empty() ? absl::StrCat("file://", dir.Below("objects")) : flags.store));
+  if (objects->Uri() == "memory:") {
+    return absl::InvalidArgumentError(
+        "--store memory: lives in one process, where no agent reaches it; use a file:// URI");
+  }
   const auto metrics = std::make_shared<Metrics>();
   VN_ASSIGN_OR_RETURN(
       std::unique_ptr<ControlPlane> plane,
@@ -163,8 +167,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--metrics-listen", flags.metrics_listen, "Loopback address and port for GET /metrics")
       ->capture_default_str();
-  app.add_option("--store", flags.store,
-                 "Object store: a file:// URI or memory: (default: objects/ in the data dir)");
+  app.add_option("--store", flags.store, "Object store: a file:// URI (default: objects/ in the data dir)");
   app.add_option("--import-root", flags.import_roots,
                  "Folder below which `models import` may read (repeatable; default: none)");
   app.add_option("--lease-ttl", flags.lease_ttl,

@@ -207,7 +207,7 @@ absl::Status ListJobs(Cli& cli, const std::vector<std::string>& labels, const st
   Table table({"JOB", "STATE", "NAME", "CREATED", "REASON"});
   for (const v1::Job& job : all.jobs()) {
     table.Add({ShortId(job.name()), StateName(job.state()), job.spec().name(), HumanTime(job.create_time()),
-               job.state_reason()});
+               std::string(job.state_reason().substr(0, job.state_reason().find('\n')))});
   }
   table.Print();
   return absl::OkStatus();

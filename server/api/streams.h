@@ -25,12 +25,8 @@ namespace vernier::server {
 template <typename Reactor, typename Response>
 class QueuedWrites : public Reactor {
  public:
-  struct Options {
-    // More than this waiting ends the call: the reader is too slow.
-    int64_t max_queued_bytes = int64_t{64} << 20;
-  };
-  QueuedWrites() : QueuedWrites(Options()) {}
-  explicit QueuedWrites(Options options) : options_(options) {}
+  // More than this waiting to be written ends the call: the reader is too slow.
+  static constexpr int64_t kMaxQueuedBytes = int64_t{64} << 20;
 
   // Keeps `stream` alive until gRPC is done with it; the result is what a handler returns.
   template <typename Stream>
@@ -53,7 +49,7 @@ class QueuedWrites : public Reactor {
       if (ending_) return;
       queued_bytes_ += static_cast<int64_t>(response.ByteSizeLong());
       queue_.push_back(std::move(response));
-      if (queued_bytes_ > options_.max_queued_bytes) {
+      if (queued_bytes_ > kMaxQueuedBytes) {
         queue_.clear();
         ending_ = true;
         status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
@@ -156,7 +152,6 @@ class QueuedWrites : public Reactor {
     if (next == kFinish) this->Finish(status_);
   }
 
-  const Options options_;
   std::shared_ptr<void> self_;
   std::function<void()> drained_, ended_;
   Response current_;

@@ -79,8 +79,8 @@ TEST(CharactersGoldenTest, FormCOfEveryCodePointIsTheSame) {
       {"nfc", "a{}\n"}, {"nfc marks", "a\u0345{}\u0334\u0301\n"}, {"nfc starter", "{}\u0345\u0327\u093c\n"}};
   for (const auto& [name, form] : forms) {
     std::string text;
-    ForEachCodePoint([&](char32_t c) {
-      absl::StrAppend(&text, absl::StrReplaceAll(form, {{"{}", Utf8(c)}}));
+    ForEachCodePoint([&text, &pattern = form](char32_t c) {
+      absl::StrAppend(&text, absl::StrReplaceAll(pattern, {{"{}", Utf8(c)}}));
     });
     EXPECT_EQ(Sha256Hex(Nfc(text).text), golden.at(name).get<std::string>()) << name;
   }

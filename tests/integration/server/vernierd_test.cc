@@ -325,6 +325,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"OtherAddress", {"--listen", "0.0.0.0:0"}, "TLS is not configured"},
         {"OtherMetricsAddress", {"--metrics-listen", "0.0.0.0:0"}, "TLS is not configured"},
         {"NotAnAddress", {"--listen", "here"}, "is not ADDRESS:PORT"},
+        {"StoreOfOneProcess", {"--store", "memory:"}, "no agent reaches it"},
         {"UnknownStore", {"--store", "s4://x"}, "s4"},
         {"MissingImportRoot", {"--import-root", "/does/not/exist"}, "--import-root /does/not/exist"},
         {"ShortLease", {"--lease-ttl", "5s"}, "more than half of --lease-ttl"},
