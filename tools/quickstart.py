@@ -127,7 +127,7 @@ def report(job, data):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1800)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
     if arguments.rows < 100 or arguments.steps < 1:
