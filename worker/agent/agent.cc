@@ -101,6 +101,13 @@ absl::Status Agent::Init() {
   link.disconnected = [this](const absl::Status&) {
     loop_.Post([this] { machine_->OnDisconnected(absl::Now()); });
   };
+  link.refused = [this](const absl::Status& status) {
+    loop_.Post([this, status] {
+      VN_LOG(ERROR) << "refused by the server status=\"" << status << "\"";
+      refusal_ = status;
+    });
+    Shutdown();
+  };
   link_ = std::make_unique<ServerLink>(options_.server, std::move(link));
   return absl::OkStatus();
 }
@@ -112,7 +119,7 @@ Agent::~Agent() {
   loop_.Close();
 }
 
-void Agent::Run() {
+absl::Status Agent::Run() {
   while (!machine_->drained() && absl::Now() < give_up_) {
     const absl::Time now = absl::Now();
     if (now >= next_facts_) UpdateFacts(now);
@@ -122,6 +129,7 @@ void Agent::Run() {
     CarryOut();
   }
   VN_LOG(INFO) << "agent stopped";
+  return refusal_;
 }
 
 void Agent::Shutdown() {

@@ -33,7 +33,8 @@ class Agent {
   ~Agent();
 
   // Works until Shutdown was asked for and tasks have left (or the grace passed). Call once.
-  void Run();
+  // The server's word when it refused this agent for good.
+  absl::Status Run();
   // Thread-safe and idempotent.
   void Shutdown();
 
@@ -50,6 +51,7 @@ class Agent {
   std::unique_ptr<AgentMachine> machine_;
   std::unique_ptr<TaskRunner> runner_;
   std::unique_ptr<ServerLink> link_;
+  absl::Status refusal_;
   int64_t stream_ = 0;  // of the link, as the machine knows it
   absl::Time next_facts_ = absl::InfinitePast();
   absl::Time give_up_ = absl::InfiniteFuture();

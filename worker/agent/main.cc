@@ -65,7 +65,12 @@ int main(int argc, char** argv) {
     VN_LOG(INFO) << "stopping signal=" << signal_number;
     (*agent)->Shutdown();
   });
-  (*agent)->Run();
-  waiter.join();  // Run ends only after Shutdown
+  const absl::Status status = (*agent)->Run();
+  pthread_kill(waiter.native_handle(), SIGTERM);  // where no signal ended it
+  waiter.join();
+  if (!status.ok()) {
+    std::cerr << "vernier-agent: " << status.message() << "\n";
+    return 1;
+  }
   return 0;
 }

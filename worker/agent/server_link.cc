@@ -57,6 +57,8 @@ void ServerLink::Run() {
   while (WaitBeforeDial(delay)) {
     const absl::Time start = absl::Now();
     const absl::Status status = RunStream();
+    if (absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status))
+      return callbacks_.refused(status);
     // On change, not per try: a server that is down for an hour is one line.
     if (const std::string error = status.ToString(); error != last_error) {
       last_error = error;

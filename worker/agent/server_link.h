@@ -27,6 +27,9 @@ class ServerLink {
     std::function<void(int64_t stream)> connected;  // `stream` counts from 1
     std::function<void(v1::ServerMessage)> message;
     std::function<void(absl::Status)> disconnected;
+    // The server said not to come back like this (another agent took this id, the hello makes no sense): the
+    // link dials no more. The last call.
+    std::function<void(absl::Status)> refused;
   };
 
   // Starts dialling at once.

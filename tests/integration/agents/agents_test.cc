@@ -1,0 +1,43 @@
+// Real agents against a real vernierd.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "client/client.h"
+#include "common/file.h"
+#include "tests/testing/process.h"
+#include "tests/testing/service.h"
+#include "tests/testing/temp_folder.h"
+
+namespace vernier {
+namespace {
+
+// A copied data dir makes two agents of one id. The newer one takes the id over, the older one leaves instead
+// of taking it back for ever; `vernier up` then starts its own again, which is the newer one now.
+TEST(AgentsTest, AgentWhoseIdAnotherTookLeavesWithASentence) {
+  const TempFolder folder;
+  Service::Options options;
+  options.data_dir = folder.File("data");
+  auto service = Service::Start(options);
+  ASSERT_TRUE(service.ok()) << service.status();
+  const auto id = ReadFile(options.data_dir + "/agent/agent_id");
+  ASSERT_TRUE(id.ok()) << id.status();
+  folder.Write("copy/agent_id", *id);
+  const auto endpoint = client::FindEndpoint(options.data_dir);
+  ASSERT_TRUE(endpoint.ok()) << endpoint.status();
+  auto copy = TestProcess::Start(
+      {std::string(VERNIER_BIN_DIR) + "/vernier-agent", "--server", endpoint->address, "--token-file",
+       options.data_dir + "/token", "--data-dir", folder.File("copy"), "--threads", "1"},
+      folder.File("copy.log"));
+  ASSERT_TRUE(copy.ok()) << copy.status();
+  const auto code = (*copy)->AwaitExit();
+  ASSERT_TRUE(code.ok()) << code.status();
+  EXPECT_EQ(*code, 1);
+  EXPECT_THAT((*copy)->Output(), testing::HasSubstr("refused by the server"));
+  EXPECT_TRUE((*service)->Stop().ok());
+}
+
+}  // namespace
+}  // namespace vernier
