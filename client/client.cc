@@ -19,6 +19,9 @@ namespace vernier::client {
 namespace {
 
 constexpr size_t kChunkBytes = 1 << 20;
+// gRPC looks after a connection while a call waits for it, and else every five seconds: calls that fail at
+// once would learn that late of a service that is back.
+constexpr absl::Duration kDialPatience = absl::Milliseconds(200);
 
 std::string Environment(const char* name) {
   const char* const value = std::getenv(name);
@@ -78,6 +81,7 @@ Client::Client(Endpoint endpoint)
       admin_(v1::AdminService::NewStub(channel_)) {}
 
 void Client::Prepare(grpc::ClientContext& context, absl::Duration timeout) const {
+  channel_->WaitForConnected(absl::ToChronoTime(absl::Now() + kDialPatience));
   context.AddMetadata("authorization", absl::StrCat("Bearer ", endpoint_.token));
   if (timeout != absl::InfiniteDuration()) context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
 }

@@ -69,8 +69,8 @@ function(vernier_cc_test)
   endif()
   set_tests_properties(${A_NAME} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}"
     # Tests run side by side: one thread each. The distribution's libraries are not instrumented: what crosses into
-    # their containers looks wrong to ASan.
-    ENVIRONMENT "OMP_NUM_THREADS=1;ASAN_OPTIONS=detect_container_overflow=0;LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/suppressions/lsan.txt;TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/suppressions/tsan.txt second_deadlock_stack=1;UBSAN_OPTIONS=print_stacktrace=1")
+    # their containers looks wrong to ASan. An allocation that cannot be had must fail as it does without ASan.
+    ENVIRONMENT "OMP_NUM_THREADS=1;ASAN_OPTIONS=detect_container_overflow=0:allocator_may_return_null=1;LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/suppressions/lsan.txt;TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/suppressions/tsan.txt second_deadlock_stack=1;UBSAN_OPTIONS=print_stacktrace=1")
 endfunction()
 
 if(VERNIER_TORCH)

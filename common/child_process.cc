@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "common/file.h"
 #include "common/text.h"
+#include "common/unwritable.h"
 
 extern char** environ;
 
@@ -102,8 +103,8 @@ absl::StatusOr<pid_t> SpawnChild(const ChildOptions& options) {
   if (pid < 0) return ErrnoStatus(fork_error, "fork");
   if (got == 0) return pid;
   ReapChild(pid);
-  return ErrnoStatus(error.code,
-                     error.of_log ? options.log_path : absl::StrCat("cannot start ", arguments[0]));
+  if (!error.of_log) return ErrnoStatus(error.code, absl::StrCat("cannot start ", arguments[0]));
+  return WriteErrnoStatus(error.code, options.log_path);
 }
 
 std::string WaitChild(pid_t pid, bool* clean) {

@@ -92,17 +92,17 @@ absl::Status WriteFileAtomic(const std::string& path, absl::string_view contents
   const std::string temporary = absl::StrCat(path, ".", RandomHex(6), ".tmp");
   absl::Status status = [&]() -> absl::Status {
     Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-    if (fd.get() < 0) return ErrnoStatus(errno, temporary);
+    if (fd.get() < 0) return ErrnoStatus(errno, path);
     while (!contents.empty()) {
       const ssize_t written = ::write(fd.get(), contents.data(), contents.size());
       if (written < 0) {
         if (errno == EINTR) continue;
-        return ErrnoStatus(errno, temporary);
+        return ErrnoStatus(errno, path);
       }
       contents.remove_prefix(written);
     }
-    if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, temporary);
-    if (fd.Close() != 0) return ErrnoStatus(errno, temporary);
+    if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, path);
+    if (fd.Close() != 0) return ErrnoStatus(errno, path);
     if (::rename(temporary.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, path);
     return absl::OkStatus();
   }();

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "common/unwritable.h"
 
 namespace vernier {
 namespace {
@@ -25,7 +26,7 @@ pid_t PidIn(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<FileLock> FileLock::Acquire(const std::string& path, absl::string_view what) {
-  FileLock lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  FileLock lock(path, ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (lock.fd_ < 0) return ErrnoStatus(errno, path);
   if (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return ErrnoStatus(errno, path);
@@ -40,13 +41,13 @@ absl::Status FileLock::WritePid() const {
   const std::string text = absl::StrCat(::getpid(), "\n");
   if (::ftruncate(fd_, 0) != 0 ||
       ::pwrite(fd_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
-    return ErrnoStatus(errno, "lock file");
+    return WriteErrnoStatus(errno, path_);
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<pid_t> FileLock::Holder(const std::string& path) {
-  const FileLock probe(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const FileLock probe(path, ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (probe.fd_ < 0) return ErrnoStatus(errno, path);
   if (::flock(probe.fd_, LOCK_SH | LOCK_NB) == 0) {
     return absl::NotFoundError(absl::StrCat(path, ": nobody holds this lock"));

@@ -21,8 +21,9 @@ class FileLock {
   static absl::StatusOr<pid_t> Holder(const std::string& path);
 
   ~FileLock();
-  FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileLock(FileLock&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
   FileLock& operator=(FileLock&& other) noexcept {
+    std::swap(path_, other.path_);
     std::swap(fd_, other.fd_);
     return *this;
   }
@@ -30,7 +31,8 @@ class FileLock {
   absl::Status WritePid() const;
 
  private:
-  explicit FileLock(int fd) : fd_(fd) {}
+  FileLock(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  std::string path_;
   int fd_ = -1;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -52,7 +53,22 @@ std::string Excerpt(absl::string_view text, size_t max_bytes) {
     while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xC0) == 0x80) text.remove_suffix(1);
     if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xC0) text.remove_suffix(1);
   }
-  return absl::StrCat(absl::Utf8SafeCEscape(text), cut ? " ..." : "");
+  std::string escaped;
+  while (!text.empty()) {
+    const size_t valid = std::min(FirstInvalidUtf8(text), text.size());
+    for (const char c : text.substr(0, valid)) {
+      if (absl::ascii_iscntrl(c) || c == '\\') {
+        escaped += absl::CHexEscape(absl::string_view(&c, 1));
+      } else {
+        escaped += c;
+      }
+    }
+    text.remove_prefix(valid);
+    if (text.empty()) break;
+    escaped += absl::CHexEscape(text.substr(0, 1));  // a byte that no terminal or proto string takes
+    text.remove_prefix(1);
+  }
+  return absl::StrCat(escaped, cut ? " ..." : "");
 }
 
 std::string HumanBytes(int64_t bytes) {
@@ -70,15 +86,20 @@ size_t FirstInvalidUtf8(absl::string_view text) {
   size_t i = 0;
   while (i < text.size()) {
     const auto lead = static_cast<unsigned char>(text[i]);
-    const int length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    const int length = lead < 0x80   ? 1
+                       : lead < 0xC2 ? 0
+                       : lead < 0xE0 ? 2
+                       : lead < 0xF0 ? 3
+                       : lead < 0xF5 ? 4
+                                     : 0;
     if (length == 0 || i + length > text.size()) return i;
     for (int k = 1; k < length; ++k) {
       if ((static_cast<unsigned char>(text[i + k]) & 0xC0) != 0x80) return i;
     }
     const auto second = length > 1 ? static_cast<unsigned char>(text[i + 1]) : 0;
     // Overlong forms, surrogates and values above U+10FFFF.
-    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second >= 0xA0) || (lead == 0xF0 && second < 0x90) ||
-        (lead == 0xF4 && second >= 0x90)) {
+    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second >= 0xA0) ||
+        (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second >= 0x90)) {
       return i;
     }
     i += length;

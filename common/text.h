@@ -13,13 +13,15 @@ namespace vernier {
 // Levenshtein distance in bytes.
 int EditDistance(absl::string_view a, absl::string_view b);
 
-// The candidate nearest to `name`, or "" when none is near (distance above a third of the length, at least 2).
+// The candidate nearest to `name`, or "" when none is near (distance above a third of the length, at least
+// 2).
 std::string NearestName(absl::string_view name, absl::Span<const std::string> candidates);
 
 // "; did you mean \"x\"?" or "" when nothing is near.
 std::string DidYouMean(absl::string_view name, absl::Span<const std::string> candidates);
 
-// At most `max_bytes` of `text` with control bytes escaped and " ..." where cut, for use inside messages.
+// At most `max_bytes` of `text`, " ..." where cut, for use inside messages: control bytes, backslashes and
+// bytes that are not UTF-8 are escaped, quotes are not.
 std::string Excerpt(absl::string_view text, size_t max_bytes = 80);
 
 // "512 B", "1.5 KiB", "98.2 MiB".

@@ -30,6 +30,9 @@ CodeRule RuleOf(absl::StatusCode code) {
   return {code, NextAction::kFail, absl::ZeroDuration()};
 }
 
+// An operator needs minutes, a try costs a start and the steps up to the next checkpoint.
+constexpr absl::Duration kHinderedBackoff = absl::Seconds(10);
+
 RetryDecision Counted(RetryDecision decision, const AttemptEnd& end, const AttemptHistory& history) {
   const int attempts =
       (history.progressed ? 0 : history.attempts_without_progress) + (history.progressed ? 0 : 1);
@@ -51,6 +54,11 @@ RetryDecision DecideRetry(const AttemptEnd& end, const AttemptHistory& history) 
   if (end.stopped) return {.action = NextAction::kStopped, .reason = "stopped with a checkpoint"};
   if (end.cause == Cause::kRaised && end.code == absl::StatusCode::kOk) {
     return {.action = NextAction::kSucceed, .reason = "succeeded"};
+  }
+  if (end.hindered) {
+    return {.action = NextAction::kRetry,
+            .backoff = kHinderedBackoff,
+            .reason = absl::StrCat(end.message, "; it waits for that and starts again")};
   }
   if (end.cause == Cause::kLost) {
     return Counted({.action = NextAction::kRetry, .reason = absl::StrCat(end.message, "; it starts again")},

@@ -19,7 +19,10 @@ struct AttemptEnd {
   std::string message;
   Cause cause = Cause::kRaised;
   bool stopped = false;  // it obeyed a stop: its state is in the newest checkpoint
-  int64_t step = 0;      // last finished step
+  // The world kept it from going on (a full disk), not the task itself: it waits for an operator, and no
+  // attempt is lost.
+  bool hindered = false;
+  int64_t step = 0;  // last finished step
 };
 
 // What is known of the stage before this end is counted.

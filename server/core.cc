@@ -313,6 +313,7 @@ bool Core::Impl::Grant(Draft& draft, const StagePlace& place, const scheduler::P
   lease.set_lease(NewLeaseId(lease.token()));
   lease.set_agent(placement.agent);
   lease.set_agent_incarnation(session.hello.incarnation());
+  lease.set_agent_host(session.hello.host());
   lease.set_device(placement.device);
   lease.set_isa(session.hello.isa());
   for (const v1::Device& device : session.hello.devices()) {
@@ -365,14 +366,21 @@ v1::Job Core::Impl::View(const JobRecord& record) const {
   for (int i = 0; i < record.stages_size(); ++i) {
     const auto it = waiting_.find(absl::StrCat(record.id(), "/", record.stages(i).id()));
     if (it == waiting_.end() || !WaitsForPlace(record, i)) continue;
-    job.mutable_stages(i)->set_reason(it->second);
-    if (first_reason.empty()) first_reason = it->second;
+    v1::StageStatus& status = *job.mutable_stages(i);
+    // While it backs off, what made it do so is the better half of the answer.
+    const bool backs_off = record.stages(i).has_not_before() && !status.reason().empty();
+    status.set_reason(backs_off ? absl::StrCat(status.reason(), "; ", it->second) : it->second);
+    if (first_reason.empty()) first_reason = status.reason();
   }
   const bool waits = job.state() == v1::JOB_STATE_QUEUED || job.state() == v1::JOB_STATE_VALIDATING;
   if (waits && !first_reason.empty()) job.set_state_reason(first_reason);
   if (const auto it = positions_.find(record.id());
       it != positions_.end() && job.state() == v1::JOB_STATE_QUEUED) {
     job.set_queue_position(it->second);
+  }
+  if (!store_status.ok() && !HasEnded(job.state())) {
+    job.set_state_reason(
+        absl::StrCat("nothing new can be recorded, so this may be out of date: ", store_status.message()));
   }
   return job;
 }

@@ -122,8 +122,10 @@ std::vector<std::string> Core::Impl::Reconcile(Draft& draft, const AgentSession&
       if (!listed->committed()) reminders.push_back(CommitMessage(lease));
       if (held.stopping()) reminders.push_back(StopMessage(lease, "it was asked to stop"));
       if (held.cancelling()) reminders.push_back(CancelMessage(lease, "it did not stop in time"));
-    } else if (!session.MayStillRun(held.agent_incarnation())) {
-      // A process that went takes its trainers along; one that is still there says that it does not run it.
+    } else if (held.agent_host() == hello.host() && !session.MayStillRun(held.agent_incarnation())) {
+      // A process that went takes its trainers along, and by the lock of its data dir no other one starts on
+      // its host before it went; one that is still there says that it does not run it. On another host
+      // nothing is known of it.
       EndLease(draft, draft.Edit(place.job), place.stage,
                {.code = absl::StatusCode::kAborted,
                 .message =

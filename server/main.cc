@@ -178,6 +178,10 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--max-upload-bytes", flags.max_upload_bytes, "Largest dataset or adapter file")
       ->capture_default_str();
+  // One line: `vernier up` shows the last words of a vernierd that does not start.
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return absl::StrCat("vernierd: ", error.what(), "; --help explains every flag\n");
+  });
   CLI11_PARSE(app, argc, argv);
   vernier::InitLogging("vernierd");
   if (const absl::Status status = vernier::server::Run(flags); !status.ok()) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/text.h"
 
 namespace vernier::storage {
@@ -43,7 +44,14 @@ class TreeBuilder final : public nlohmann::json_sax<Json> {
   }
 
   bool parse_error(size_t /*position*/, const std::string& /*token*/, const Json::exception& error) override {
-    return Refuse(absl::StrCat("is not JSON: ", Excerpt(error.what(), 200)));
+    // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error while ...".
+    absl::string_view what = error.what();
+    if (const size_t bracket = what.find("] "); bracket != absl::string_view::npos) {
+      what.remove_prefix(bracket + 2);
+    }
+    absl::ConsumePrefix(&what, "parse error ");
+    absl::ConsumePrefix(&what, "at line 1, ");  // most texts are one line; the caller has named it
+    return Refuse(absl::StrCat("is not JSON: ", Excerpt(what, 200)));
   }
 
   Json TakeRoot() { return std::move(root_); }

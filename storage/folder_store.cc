@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "common/unwritable.h"
 
 namespace vernier::storage {
 namespace {
@@ -40,9 +41,9 @@ absl::Status ObjectStatus(int error, absl::string_view key, absl::string_view pa
       if (::statvfs(folder.c_str(), &disk) == 0) {
         left = absl::StrCat(" (", HumanBytes(static_cast<int64_t>(disk.f_bavail * disk.f_frsize)), " left)");
       }
-      return absl::ResourceExhaustedError(
+      return MarkUnwritable(absl::ResourceExhaustedError(
           absl::StrCat(what, ": ", error == EDQUOT ? "disk quota is used up" : "no space left on the disk",
-                       left, "; free space there, or move the object store to a larger disk"));
+                       left, "; free space there, or move the object store to a larger disk")));
     }
     case ENOTDIR:
       return absl::FailedPreconditionError(absl::StrCat(what, ": one of its folders is an object"));
@@ -54,6 +55,12 @@ absl::Status ObjectStatus(int error, absl::string_view key, absl::string_view pa
     default:
       return ErrnoStatus(error, what);
   }
+}
+
+// The same of an operation that writes.
+absl::Status WriteStatus(int error, absl::string_view key, absl::string_view path, absl::string_view doing) {
+  if (error != EACCES && error != EPERM && error != EROFS) return ObjectStatus(error, key, path, doing);
+  return WriteErrnoStatus(error, absl::StrCat(key, ": ", doing, " ", path));
 }
 
 absl::Status NoSuchObject(absl::string_view key, absl::string_view path) {
@@ -171,7 +178,7 @@ class FolderStore::Writer final : public ObjectWriter {
       const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
       if (written < 0) {
         if (errno == EINTR) continue;
-        return ObjectStatus(errno, key_, temporary_, "writing");
+        return WriteStatus(errno, key_, temporary_, "writing");
       }
       bytes.remove_prefix(written);
     }
@@ -179,8 +186,8 @@ class FolderStore::Writer final : public ObjectWriter {
   }
 
   absl::StatusOr<ByteDigest> Finish() override {
-    if (::fsync(fd_) != 0) return ObjectStatus(errno, key_, temporary_, "flushing");
-    if (::close(std::exchange(fd_, -1)) != 0) return ObjectStatus(errno, key_, temporary_, "closing");
+    if (::fsync(fd_) != 0) return WriteStatus(errno, key_, temporary_, "flushing");
+    if (::close(std::exchange(fd_, -1)) != 0) return WriteStatus(errno, key_, temporary_, "closing");
     const ByteDigest digest{size_bytes_, hash_.FinishHex()};
     const std::string path = store_.PathOf(key_);
     const std::string folder = std::filesystem::path(path).parent_path().string();
@@ -207,15 +214,15 @@ class FolderStore::Writer final : public ObjectWriter {
         if (*existing == digest) {
           // The other writer may have crashed between its link and its flush.
           if (error = SyncFolder(folder); error == 0) return digest;
-          return ObjectStatus(error, key_, folder, "flushing");
+          return WriteStatus(error, key_, folder, "flushing");
         }
         return absl::AlreadyExistsError(absl::StrCat(key_, ": exists as ", path, " with other bytes"));
       }
-      return ObjectStatus(error, key_, path, "creating");
+      return WriteStatus(error, key_, path, "creating");
     }
     if (mode_ == WriteMode::kReplace) temporary_.clear();  // it is the object now
     if (const int error = SyncFolder(folder); error != 0)
-      return ObjectStatus(error, key_, folder, "flushing");
+      return WriteStatus(error, key_, folder, "flushing");
     return digest;
   }
 
@@ -237,10 +244,10 @@ absl::StatusOr<std::unique_ptr<FolderStore>> FolderStore::Open(Options options) 
   while (root.size() > 1 && root.back() == '/') root.pop_back();
   const std::string temporary = absl::StrCat(root, "/", kTemporaryFolder);
   if (const int error = MakeFoldersDurably(temporary); error != 0) {
-    return ObjectStatus(error, "object store folder", root, "creating");
+    return WriteStatus(error, "object store folder", root, "creating");
   }
   if (::access(temporary.c_str(), W_OK | X_OK) != 0) {
-    return ObjectStatus(errno, "object store folder", temporary, "writing below");
+    return WriteStatus(errno, "object store folder", temporary, "writing below");
   }
   RemoveStale(temporary, options.stale_after);
   return std::unique_ptr<FolderStore>(new FolderStore(std::move(root)));
@@ -253,7 +260,7 @@ absl::StatusOr<std::unique_ptr<ObjectWriter>> FolderStore::OpenWriter(absl::stri
   VN_RETURN_IF_ERROR(CheckKey(key));
   std::string temporary = absl::StrCat(root_, "/", kTemporaryFolder, "/", RandomHex(16));
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (fd < 0) return ObjectStatus(errno, key, temporary, "creating");
+  if (fd < 0) return WriteStatus(errno, key, temporary, "creating");
   return std::make_unique<Writer>(*this, key, mode, std::move(temporary), fd);
 }
 

@@ -321,7 +321,10 @@ absl::StatusOr<ByteDigest> WriteSafetensors(ObjectStore& store, absl::string_vie
   std::vector<TensorSpec> specs(tensors.begin(), tensors.end());
   VN_ASSIGN_OR_RETURN(std::unique_ptr<ObjectWriter> object, store.OpenWriter(key, mode));
   absl::StatusOr<SafetensorsWriter> writer = SafetensorsWriter::Create(*object, std::move(specs), metadata);
-  if (!writer.ok()) return Annotate(writer.status(), key);
+  if (!writer.ok()) {
+    // What the store says names the key already.
+    return absl::IsInvalidArgument(writer.status()) ? Annotate(writer.status(), key) : writer.status();
+  }
   for (const TensorView& tensor : tensors) {
     if (static_cast<int64_t>(tensor.bytes.size()) != tensor.NumBytes()) {
       return Bad(key, absl::StrCat("tensor \"", tensor.name, "\": has ", tensor.bytes.size(),

@@ -97,14 +97,14 @@ void AddAdapterCommands(CLI::App& app, Cli& cli) {
   {
     CLI::App* const command = group->add_subcommand("list", "Artifacts of a job, or of all");
     const auto job = std::make_shared<std::string>();
-    command->add_option("job", *job, "Job: id, unique prefix of it, or name");
+    command->add_option("job", *job, kJobHelp);
     command->callback([&cli, job] { cli.run = [&cli, job] { return List(cli, *job); }; });
   }
   {
     CLI::App* const command =
         group->add_subcommand("pull", "Download an artifact; adapters are PEFT's two files");
     const auto options = std::make_shared<PullOptions>();
-    command->add_option("job", options->job, "Job: id, unique prefix of it, or name")->required();
+    command->add_option("job", options->job, kJobHelp)->required();
     command->add_option("--stage", options->stage, "Of this stage");
     command->add_option("--name", options->name,
                         "adapter, weights or evaluation; default: what training published");

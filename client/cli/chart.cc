@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -61,6 +62,34 @@ std::string Escaped(absl::string_view text) {
 }
 
 }  // namespace
+
+std::vector<Series> LossSeries(absl::Span<const v1::MetricPoint> points) {
+  std::vector<std::string> stages;
+  for (const v1::MetricPoint& point : points) {
+    if (std::find(stages.begin(), stages.end(), point.stage()) == stages.end())
+      stages.push_back(point.stage());
+  }
+  std::vector<Series> all;
+  for (const std::string& stage : stages) {
+    const std::string prefix = stages.size() > 1 ? absl::StrCat(stage, " ") : "";
+    Series train{absl::StrCat(prefix, "train loss"), {}, false};
+    Series valid{absl::StrCat(prefix, "validation loss"), {}, true};
+    for (const v1::MetricPoint& point : points) {
+      if (point.stage() != stage) continue;
+      const double step = static_cast<double>(point.step());
+      if (const auto it = point.values().find("train_loss"); it != point.values().end()) {
+        train.points.emplace_back(step, it->second);
+      }
+      if (const auto it = point.values().find("valid_loss"); it != point.values().end()) {
+        valid.points.emplace_back(step, it->second);
+      }
+    }
+    for (Series* series : {&train, &valid}) {
+      if (!series->points.empty()) all.push_back(std::move(*series));
+    }
+  }
+  return all;
+}
 
 std::string TextChart(const std::vector<Series>& series, int width, int height) {
   if (Empty(series)) return "";

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "vernier/v1/job.pb.h"
 
 namespace vernier::cli {
 
@@ -14,6 +16,10 @@ struct Series {
   std::vector<std::pair<double, double>> points;  // (step, value), rising steps
   bool marks = false;                             // few points: draw them as dots joined by a line
 };
+
+// Train and validation loss of each stage, in order of appearance; named after the stage where there are
+// several. `points` rise in step within a stage.
+std::vector<Series> LossSeries(absl::Span<const v1::MetricPoint> points);
 
 // About `width` x `height` characters with axes; "" when no series has a point.
 std::string TextChart(const std::vector<Series>& series, int width, int height);

@@ -7,11 +7,13 @@
 #include <cmath>
 #include <iostream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "common/text.h"
 
 namespace vernier::cli {
 
@@ -21,6 +23,27 @@ absl::StatusOr<client::Client*> Cli::client() {
     client_ = std::make_unique<client::Client>(std::move(endpoint));
   }
   return client_.get();
+}
+
+std::string UnknownCommand(const CLI::App& app) {
+  const CLI::App* command = &app;
+  std::string path = "vernier";
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    absl::StrAppend(&path, " ", command->get_name());
+  }
+  std::vector<std::string> known;
+  for (const CLI::App* one : command->get_subcommands([](const CLI::App*) { return true; })) {
+    known.push_back(one->get_name());
+  }
+  if (known.empty()) return "";
+  // What a group does not know falls through to those around it.
+  for (const std::string& word : app.remaining(/*recurse=*/true)) {
+    if (absl::StartsWith(word, "-")) continue;
+    return absl::StrCat("\"", Excerpt(word), "\" is no command", DidYouMean(word, known), "; `", path,
+                        " --help` lists them");
+  }
+  return "";
 }
 
 int ExitCodeOf(const absl::Status& status) {

@@ -34,14 +34,21 @@ class Cli {
   std::unique_ptr<client::Client> client_;
 };
 
+// What names a job, everywhere.
+inline constexpr char kJobHelp[] = "Job: id, unique prefix of it (4 characters or more), or name";
+
 // One call per command group; each adds its subcommands.
 void AddServiceCommands(CLI::App& app, Cli& cli);    // up down agents gc du version
-void AddJobCommands(CLI::App& app, Cli& cli);        // submit jobs job cancel pause resume rm logs metrics
+void AddJobCommands(CLI::App& app, Cli& cli);        // submit jobs job cancel pause resume rm logs
+void AddMetricsCommand(CLI::App& app, Cli& cli);     // metrics
 void AddDatasetCommands(CLI::App& app, Cli& cli);    // datasets ...
 void AddModelCommands(CLI::App& app, Cli& cli);      // models ... tokenize
 void AddAdapterCommands(CLI::App& app, Cli& cli);    // adapters ...
 void AddGenerateCommand(CLI::App& app, Cli& cli);    // generate
 void AddCompletionCommand(CLI::App& app, Cli& cli);  // completion
+
+// After a parse that failed: which word is no command, and the nearest one; "" when that was not why.
+std::string UnknownCommand(const CLI::App& app);
 
 // docs/cli.md.
 int ExitCodeOf(const absl::Status& status);

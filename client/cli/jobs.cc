@@ -1,19 +1,18 @@
-// vernier submit, jobs, job, cancel, pause, resume, rm, logs, metrics.
-#include <fstream>
+// vernier submit, jobs, job, cancel, pause, resume, rm, logs.
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <memory>
-#include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "client/cli/chart.h"
+#include "absl/strings/strip.h"
 #include "client/cli/cli.h"
 #include "client/job_file.h"
 #include "common/digest.h"
-#include "common/file.h"
 #include "common/status_macros.h"
 #include "proto/yaml.h"
 
@@ -46,11 +45,19 @@ std::string ProgressText(absl::string_view stage, const v1::Progress& progress) 
   return text;
 }
 
+// `message` without the words that were told just before: a job fails with the reason of its stage, which may
+// be many lines.
+absl::string_view WithoutRepetition(absl::string_view message, absl::string_view told) {
+  if (!told.empty() && absl::ConsumeSuffix(&message, told)) absl::ConsumeSuffix(&message, ": ");
+  return message;
+}
+
 // Follows a job to its end; returns how it ended.
 absl::StatusOr<v1::Job> Follow(Cli& cli, const std::string& name) {
   VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
   v1::Job last;
   LiveLine live;
+  std::string told;  // the newest message
   const absl::Status status = client->WatchJob(name, 0, [&](const v1::WatchJobResponse& response) {
     if (response.has_job()) last = response.job();
     if (cli.json()) {
@@ -66,7 +73,9 @@ absl::StatusOr<v1::Job> Follow(Cli& cli, const std::string& name) {
     live.Clear();
     std::cerr << absl::FormatTime("%H:%M:%S", absl::FromUnixSeconds(event.time().seconds()),
                                   absl::LocalTimeZone())
-              << "  " << (event.stage().empty() ? "" : event.stage() + "  ") << event.message() << "\n";
+              << "  " << (event.stage().empty() ? "" : event.stage() + "  ")
+              << WithoutRepetition(event.message(), told) << "\n";
+    told = event.message();
     return event.state() != v1::JOB_STATE_PAUSED;
   });
   live.Clear();
@@ -76,6 +85,8 @@ absl::StatusOr<v1::Job> Follow(Cli& cli, const std::string& name) {
   VN_ASSIGN_OR_RETURN(const v1::GetJobResponse response, client->Call(&JobService::Stub::GetJob, request));
   return response.job();
 }
+
+absl::string_view FirstLine(absl::string_view text) { return text.substr(0, text.find('\n')); }
 
 absl::Status ReportEnd(Cli& cli, const v1::Job& job) {
   switch (job.state()) {
@@ -90,7 +101,7 @@ absl::Status ReportEnd(Cli& cli, const v1::Job& job) {
     default:
       cli.exit_code = kJobFailed;
       std::cerr << job.name() << " " << StateName(job.state()) << ": "
-                << (job.has_error() ? job.error().message() : job.state_reason()) << "\n";
+                << FirstLine(job.has_error() ? job.error().message() : job.state_reason()) << "\n";
       return absl::OkStatus();
   }
 }
@@ -115,7 +126,10 @@ void PrintJob(const v1::Job& job, bool with_spec) {
   if (job.has_end_time()) std::cout << "  ended     " << HumanTime(job.end_time()) << "\n";
   for (const v1::StageStatus& stage : job.stages()) {
     std::cout << "  stage " << stage.id() << " (" << stage.kind() << ")  " << StateName(stage.state());
-    if (!stage.reason().empty()) std::cout << "  " << stage.reason();
+    // The reason of a job that failed is that of its stage: once is enough.
+    if (!stage.reason().empty() && !absl::EndsWith(job.state_reason(), stage.reason())) {
+      std::cout << "  " << stage.reason();
+    }
     std::cout << "\n";
     if (!Ended(job.state()) && stage.has_progress()) {
       std::cout << "    " << ProgressText("", stage.progress()) << "\n";
@@ -125,6 +139,10 @@ void PrintJob(const v1::Job& job, bool with_spec) {
       std::cout << "    data: " << report.num_rows() << " rows, " << report.num_tokens() << " tokens, "
                 << report.num_trained_tokens() << " trained, " << report.num_validation_rows()
                 << " held out\n";
+      for (const std::string& note : report.notes()) std::cout << "    note: " << note << "\n";
+      for (const v1::RowProblem& problem : report.problems()) {
+        std::cout << "    line " << problem.line() << ": " << problem.reason() << "\n";
+      }
     }
     for (const std::string& note : stage.notes()) std::cout << "    note: " << note << "\n";
     for (const v1::CheckpointInfo& checkpoint : stage.checkpoints()) {
@@ -182,6 +200,9 @@ absl::Status ListJobs(Cli& cli, const std::vector<std::string>& labels, const st
   v1::ListJobsRequest request;
   for (const std::string& label : labels) {
     const std::pair<std::string, std::string> parts = absl::StrSplit(label, absl::MaxSplits('=', 1));
+    if (parts.first.empty() || !absl::StrContains(label, '=')) {
+      return absl::InvalidArgumentError(absl::StrCat("--label ", label, ": write key=value"));
+    }
     (*request.mutable_labels())[parts.first] = parts.second;
   }
   if (!state.empty()) {
@@ -207,7 +228,7 @@ absl::Status ListJobs(Cli& cli, const std::vector<std::string>& labels, const st
   Table table({"JOB", "STATE", "NAME", "CREATED", "REASON"});
   for (const v1::Job& job : all.jobs()) {
     table.Add({ShortId(job.name()), StateName(job.state()), job.spec().name(), HumanTime(job.create_time()),
-               std::string(job.state_reason().substr(0, job.state_reason().find('\n')))});
+               std::string(FirstLine(job.state_reason()))});
   }
   table.Print();
   return absl::OkStatus();
@@ -219,7 +240,7 @@ void AddVerb(CLI::App& app, Cli& cli, const char* verb, const char* help,
              grpc::Status (JobService::Stub::*method)(grpc::ClientContext*, const Request&, Response*)) {
   CLI::App* const command = app.add_subcommand(verb, help);
   const auto name = std::make_shared<std::string>();
-  command->add_option("job", *name, "Job: id, unique prefix of it, or name")->required();
+  command->add_option("job", *name, kJobHelp)->required();
   command->callback([&cli, name, method] {
     cli.run = [&cli, name, method]() -> absl::Status {
       VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
@@ -235,88 +256,6 @@ void AddVerb(CLI::App& app, Cli& cli, const char* verb, const char* help,
       return absl::OkStatus();
     };
   });
-}
-
-absl::StatusOr<std::vector<v1::MetricPoint>> Points(Cli& cli, const std::string& job,
-                                                    const std::string& stage) {
-  VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
-  v1::StreamMetricsRequest request;
-  request.set_name(job);
-  request.set_stage(stage);
-  // A step that was measured again after a resume replaces the old one.
-  std::map<std::pair<std::string, int64_t>, v1::MetricPoint> points;
-  VN_RETURN_IF_ERROR(client->StreamMetrics(request, [&](const v1::MetricPoint& point) {
-    auto [it, fresh] = points.try_emplace({point.stage(), point.step()}, point);
-    if (!fresh) {
-      for (const auto& [name, value] : point.values()) (*it->second.mutable_values())[name] = value;
-    }
-    return true;
-  }));
-  std::vector<v1::MetricPoint> sorted;
-  for (auto& [key, point] : points) sorted.push_back(std::move(point));
-  return sorted;
-}
-
-std::vector<Series> LossSeries(const std::vector<v1::MetricPoint>& points) {
-  Series train{"train loss", {}, false};
-  Series valid{"validation loss", {}, true};
-  for (const v1::MetricPoint& point : points) {
-    const double step = static_cast<double>(point.step());
-    if (const auto it = point.values().find("train_loss"); it != point.values().end()) {
-      train.points.emplace_back(step, it->second);
-    }
-    if (const auto it = point.values().find("valid_loss"); it != point.values().end()) {
-      valid.points.emplace_back(step, it->second);
-    }
-  }
-  return {train, valid};
-}
-
-void PrintCsv(const std::vector<v1::MetricPoint>& points) {
-  std::set<std::string> names;
-  for (const v1::MetricPoint& point : points) {
-    for (const auto& [name, value] : point.values()) names.insert(name);
-  }
-  std::cout << "stage,step" << (names.empty() ? "" : ",") << absl::StrJoin(names, ",") << "\n";
-  for (const v1::MetricPoint& point : points) {
-    std::string line = absl::StrCat(point.stage(), ",", point.step());
-    for (const std::string& name : names) {
-      const auto it = point.values().find(name);
-      absl::StrAppend(&line, ",", it == point.values().end() ? "" : absl::StrFormat("%.9g", it->second));
-    }
-    std::cout << line << "\n";
-  }
-}
-
-absl::Status ShowMetrics(Cli& cli, const std::string& job, const std::string& stage, bool csv, bool follow,
-                         const std::string& svg) {
-  if (follow) {
-    VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
-    v1::StreamMetricsRequest request;
-    request.set_name(job);
-    request.set_stage(stage);
-    request.set_follow(true);
-    return client->StreamMetrics(request, [](const v1::MetricPoint& point) {
-      PrintJson(point);
-      return true;
-    });
-  }
-  VN_ASSIGN_OR_RETURN(const std::vector<v1::MetricPoint> points, Points(cli, job, stage));
-  if (!svg.empty()) {
-    VN_RETURN_IF_ERROR(
-        WriteFileAtomic(svg, SvgChart(LossSeries(points), job, "step", "loss per trained token")));
-    std::cerr << "wrote " << svg << "\n";
-    return absl::OkStatus();
-  }
-  if (csv) {
-    PrintCsv(points);
-  } else if (cli.json()) {
-    for (const v1::MetricPoint& point : points) PrintJson(point);
-  } else {
-    std::cout << TextChart(LossSeries(points), 78, 16);
-    std::cout << points.size() << " points; --csv prints them, --svg FILE draws them\n";
-  }
-  return absl::OkStatus();
 }
 
 absl::Status ShowLogs(Cli& cli, const std::string& job, bool follow) {
@@ -363,7 +302,8 @@ void AddJobCommands(CLI::App& app, Cli& cli) {
     command->add_option("--set", options->set, "Set a field, e.g. train.tuning.lora.rank=16 (repeatable)")
         ->allow_extra_args(false);
     command->add_flag("--watch,-w", options->watch, "Follow it to its end; the exit code says how it ended");
-    command->add_flag("--dry-run", options->dry_run, "Only validate and print the effective job");
+    command->add_flag("--dry-run", options->dry_run,
+                      "Only validate and print the effective job; local data is uploaded all the same");
     command->add_option("--request-id", options->request_id,
                         "Submitting again with the same id makes no second job");
     command->callback([&cli, options] {
@@ -393,7 +333,7 @@ void AddJobCommands(CLI::App& app, Cli& cli) {
     const auto name = std::make_shared<std::string>();
     const auto spec = std::make_shared<bool>(false);
     const auto watch = std::make_shared<bool>(false);
-    command->add_option("job", *name, "Job: id, unique prefix of it, or name")->required();
+    command->add_option("job", *name, kJobHelp)->required();
     command->add_flag("--spec", *spec, "Also the effective job as YAML");
     command->add_flag("--watch,-w", *watch, "Follow it to its end");
     command->callback([&cli, name, spec, watch] {
@@ -424,7 +364,7 @@ void AddJobCommands(CLI::App& app, Cli& cli) {
     CLI::App* const command =
         app.add_subcommand("rm", "Remove an ended job with its checkpoints and artifacts");
     const auto name = std::make_shared<std::string>();
-    command->add_option("job", *name, "Job: id, unique prefix of it, or name")->required();
+    command->add_option("job", *name, kJobHelp)->required();
     command->callback([&cli, name] {
       cli.run = [&cli, name]() -> absl::Status {
         VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
@@ -438,28 +378,10 @@ void AddJobCommands(CLI::App& app, Cli& cli) {
     CLI::App* const command = app.add_subcommand("logs", "What happened to a job, in sentences");
     const auto name = std::make_shared<std::string>();
     const auto follow = std::make_shared<bool>(false);
-    command->add_option("job", *name, "Job: id, unique prefix of it, or name")->required();
+    command->add_option("job", *name, kJobHelp)->required();
     command->add_flag("--follow,-f", *follow, "Go on until the job ends");
     command->callback(
         [&cli, name, follow] { cli.run = [&cli, name, follow] { return ShowLogs(cli, *name, *follow); }; });
-  }
-  {
-    CLI::App* const command = app.add_subcommand("metrics", "Loss and other curves of a job");
-    struct Options {
-      std::string job, stage, svg;
-      bool csv = false, follow = false;
-    };
-    const auto options = std::make_shared<Options>();
-    command->add_option("job", options->job, "Job: id, unique prefix of it, or name")->required();
-    command->add_option("--stage", options->stage, "Only this stage");
-    command->add_flag("--csv", options->csv, "All points as CSV");
-    command->add_flag("--follow,-f", options->follow, "Points as JSON lines, as they come");
-    command->add_option("--svg", options->svg, "Write the loss curve as a picture");
-    command->callback([&cli, options] {
-      cli.run = [&cli, options] {
-        return ShowMetrics(cli, options->job, options->stage, options->csv, options->follow, options->svg);
-      };
-    });
   }
 }
 

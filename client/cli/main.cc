@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   app.add_option("--output", state.output, "text or json")->check(CLI::IsMember({"text", "json"}));
   cli::AddServiceCommands(app, state);
   cli::AddJobCommands(app, state);
+  cli::AddMetricsCommand(app, state);
   cli::AddDatasetCommands(app, state);
   cli::AddModelCommands(app, state);
   cli::AddAdapterCommands(app, state);
@@ -31,6 +32,10 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (const std::string unknown = cli::UnknownCommand(app); !unknown.empty()) {
+      std::cerr << "vernier: " << unknown << "\n";
+      return 2;
+    }
     return app.exit(error) == 0 ? 0 : 2;
   }
   const absl::Status status = state.run();

@@ -109,11 +109,17 @@ absl::Status DiskUsage(Cli& cli) {
 }
 
 absl::Status ShowVersions(Cli& cli) {
-  std::cout << "vernier " << Version() << "\n";
+  if (!cli.json()) std::cout << "vernier " << Version() << "\n";
   const auto client = cli.client();
-  if (!client.ok()) return absl::OkStatus();  // no service here: the client's own version is the answer
+  // Without a service the client's own version is the answer; as JSON there is none.
+  if (!client.ok()) return cli.json() ? client.status() : absl::OkStatus();
   const auto info =
       (*client)->Call(&AdminService::Stub::GetServerInfo, v1::GetServerInfoRequest(), absl::Seconds(2));
+  if (cli.json()) {
+    VN_RETURN_IF_ERROR(info.status());
+    PrintJson(*info);
+    return absl::OkStatus();
+  }
   if (info.ok()) {
     std::cout << "service " << info->version() << "  store " << info->store() << "  data dir "
               << info->data_dir() << "\n";
@@ -138,7 +144,8 @@ void AddServiceCommands(CLI::App& app, Cli& cli) {
     command->add_option("--threads", options->threads, "CPU threads for training; 0 = all")
         ->check(CLI::Range(0, 1024));
     command
-        ->add_option("--server-flag", options->server_flags, "A further flag of vernierd, e.g. --lease-ttl=5")
+        ->add_option("--server-flag", options->server_flags,
+                     "A further flag of vernierd, e.g. --lease-ttl=30s")
         ->allow_extra_args(false);
     command->callback([&cli, options, detach] {
       cli.run = [&cli, options, detach] { return Up(cli, *options, *detach); };

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/text.h"
@@ -51,6 +52,10 @@ void RowScan::Sniff() {
   const std::string name = absl::StrCat("line ", line_);
   absl::string_view text = row_;
   if (line_ == 1) absl::ConsumePrefix(&text, "\xEF\xBB\xBF");
+  if (line_ == 1 && (absl::StartsWith(text, "\xFF\xFE") || absl::StartsWith(text, "\xFE\xFF"))) {
+    first_problem_.Update(absl::InvalidArgumentError("the file is UTF-16 text; save it as UTF-8"));
+    return;
+  }
   const absl::StatusOr<nlohmann::json> row =
       row_too_long_ ? absl::InvalidArgumentError(
                           absl::StrCat(name, ": a row is at most ", HumanBytes(kMaxSniffedBytes), " long"))

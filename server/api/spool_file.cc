@@ -6,8 +6,8 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
-#include "common/file.h"
 #include "common/text.h"
+#include "common/unwritable.h"
 
 namespace vernier::server {
 
@@ -15,7 +15,7 @@ absl::StatusOr<std::unique_ptr<SpoolFile>> SpoolFile::Create(const std::string& 
                                                              int64_t max_bytes) {
   std::string path = absl::StrCat(dir, "/", RandomHex(16));
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return ErrnoStatus(errno, path);
+  if (fd < 0) return WriteErrnoStatus(errno, absl::StrCat(what, ": cannot be stored at ", path));
   return std::unique_ptr<SpoolFile>(new SpoolFile(std::move(path), fd, what, max_bytes));
 }
 
@@ -39,7 +39,7 @@ absl::Status SpoolFile::Append(absl::string_view bytes) {
     const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
     if (written < 0) {
       if (errno == EINTR) continue;
-      return ErrnoStatus(errno, absl::StrCat(what_, ": cannot be stored"));
+      return WriteErrnoStatus(errno, absl::StrCat(what_, ": cannot be stored at ", path_));
     }
     bytes.remove_prefix(written);
   }

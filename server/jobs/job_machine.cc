@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/check.h"
@@ -207,7 +208,16 @@ void Settle(Draft& draft, JobRecord& record) {
   }
 }
 
-void Fail(Draft& draft, JobRecord& record, int stage, absl::StatusCode code, absl::string_view message) {
+// Tasks know their model by its digest, users by its name.
+std::string NamingModel(const JobRecord& record, int stage, absl::string_view message) {
+  const StageRecord& of = record.stages(stage);
+  const std::string folder = storage::ModelFolder(record.tenant(), of.model_digest());
+  if (of.model_name().empty() || !absl::StrContains(message, folder)) return std::string(message);
+  return absl::StrCat("model \"", of.model_name(), "\": ", message);
+}
+
+void Fail(Draft& draft, JobRecord& record, int stage, absl::StatusCode code, absl::string_view why) {
+  const std::string message = NamingModel(record, stage, why);
   MoveStage(draft, record, stage, v1::STAGE_STATE_FAILED, message);
   draft.AddEvent(record, "error", record.stages(stage).id(), message);
   if (!IsFailing(record)) SetError(record, stage, code, message);
@@ -229,6 +239,23 @@ absl::Status CheckRows(const JobRecord& record, int stage) {
   return absl::OkStatus();
 }
 
+// What the policies for bad and overlong rows did (law 1); "" when they met none.
+std::string LostText(const v1::DataReport& report) {
+  const auto count = [](int64_t n, absl::string_view thing) {
+    return absl::StrCat(n, " ", thing, n == 1 ? "" : "s");
+  };
+  std::vector<std::string> met, lost;
+  if (report.num_bad_rows() > 0) met.push_back(count(report.num_bad_rows(), "bad row"));
+  if (report.num_overlong_rows() > 0) met.push_back(count(report.num_overlong_rows(), "overlong row"));
+  if (report.num_dropped_rows() > 0) {
+    lost.push_back(absl::StrCat(count(report.num_dropped_rows(), "row"), " dropped"));
+  }
+  if (report.tokens_lost() > 0) lost.push_back(absl::StrCat(count(report.tokens_lost(), "token"), " lost"));
+  if (met.empty()) return "";
+  return absl::StrCat(absl::StrJoin(met, " and "), ": ",
+                      lost.empty() ? "nothing lost" : absl::StrJoin(lost, ", "));
+}
+
 void KeepPrepared(Draft& draft, JobRecord& record, int stage, const v1::PreparedData& prepared, bool shared) {
   v1::PreparedData& kept = *record.mutable_stages(stage)->mutable_prepared();
   kept = prepared;
@@ -242,15 +269,18 @@ void KeepPrepared(Draft& draft, JobRecord& record, int stage, const v1::Prepared
   for (v1::RowProblem& problem : *report.mutable_problems()) {
     problem.set_reason(Shortened(problem.reason(), kMaxNoteBytes));
   }
+  const std::string lost = LostText(report);
+  if (!lost.empty()) report.add_notes(lost);
   *StatusOf(record, stage).mutable_data_report() = report;
   draft.AddEvent(
-      record, "info", record.stages(stage).id(),
+      record, report.tokens_lost() > 0 ? "warning" : "info", record.stages(stage).id(),
       absl::StrCat("data ready", shared ? " (the same as another stage's)" : "",
                    prepared.from_cache() ? " (prepared before)" : "", ": ", report.num_rows(), " rows, ",
                    report.num_tokens(), " tokens, ", report.num_trained_tokens(), " of them trained",
                    report.num_validation_rows() > 0
                        ? absl::StrCat(", ", report.num_validation_rows(), " validation rows")
-                       : ""));
+                       : "",
+                   lost.empty() ? "" : "; ", lost));
 }
 
 // The rows of `stage` are ready, and so are those of stages that asked for the same.
@@ -318,6 +348,12 @@ void HandleStopped(Draft& draft, JobRecord& record, int stage, const LeaseRecord
                                        message, message.empty() ? "" : ")", "; it continues ", from);
   draft.AddEvent(record, "warning", record.stages(stage).id(), why);
   Requeue(draft, record, stage, why, kStoppedBackoff);
+}
+
+// Stopped, but not because it was asked to.
+bool IsHindered(const v1::TaskFinished& finished) {
+  const auto code = static_cast<absl::StatusCode>(finished.code());
+  return finished.stopped() && code != absl::StatusCode::kOk && code != absl::StatusCode::kCancelled;
 }
 
 }  // namespace
@@ -389,7 +425,7 @@ absl::Status AskFor(Draft& draft, JobRecord& record, JobRecord::Intent intent) {
   if (state == v1::JOB_STATE_CANCELLED && intent == JobRecord::INTENT_CANCEL) return absl::OkStatus();
   if (HasEnded(state)) {
     return absl::FailedPreconditionError(
-        absl::StrCat(record.job().name(), ": it has ", NameOf(state), " already"));
+        absl::StrCat(record.job().name(), ": it has ended already (", NameOf(state), ")"));
   }
   if (record.intent() == intent) return absl::OkStatus();
   if (record.intent() == JobRecord::INTENT_CANCEL) {
@@ -512,7 +548,8 @@ scheduler::AttemptEnd EndOf(const v1::TaskFinished& finished) {
   scheduler::AttemptEnd end{.code = static_cast<absl::StatusCode>(finished.code()),
                             .message = Shortened(finished.message(), kMaxReasonBytes),
                             .cause = scheduler::Cause::kRaised,
-                            .stopped = finished.stopped(),
+                            .stopped = finished.stopped() && !IsHindered(finished),
+                            .hindered = IsHindered(finished),
                             .step = finished.step()};
   if (finished.cause() == v1::TaskFinished::CAUSE_KILLED ||
       finished.cause() == v1::TaskFinished::CAUSE_LEASE_LOST) {
@@ -557,7 +594,7 @@ void EndLease(Draft& draft, JobRecord& record, int stage, const scheduler::Attem
                                        .last_error_step = stage_record.last_error_step()});
   if (decision.counts)
     stage_record.set_attempts_without_progress(stage_record.attempts_without_progress() + 1);
-  if (!stopped && !good && end.cause == scheduler::Cause::kRaised) {
+  if (!stopped && !good && !end.hindered && end.cause == scheduler::Cause::kRaised) {
     stage_record.set_last_error(end.message);
     stage_record.set_last_error_step(end.step);
   }

@@ -25,7 +25,8 @@ absl::Status ErrorOf(sqlite3* database, int code, const std::string& path) {
     case SQLITE_PERM:
     case SQLITE_READONLY:
     case SQLITE_AUTH:
-      return absl::PermissionDeniedError(what);
+      return absl::PermissionDeniedError(
+          absl::StrCat(what, "; let the service's user write to it and its folder"));
     case SQLITE_CANTOPEN:
       return absl::NotFoundError(
           absl::StrCat(what, "; does its folder exist, and may this user write to it?"));
@@ -33,7 +34,7 @@ absl::Status ErrorOf(sqlite3* database, int code, const std::string& path) {
     case SQLITE_TOOBIG:
       return absl::ResourceExhaustedError(what);
     case SQLITE_IOERR:
-      return absl::UnavailableError(absl::StrCat(what, " (disk error ", code >> 8, ")"));
+      return absl::UnavailableError(absl::StrCat(what, " (disk error ", code >> 8, "); look at its disk"));
     default:
       return absl::InternalError(absl::StrCat(what, " (SQLite code ", code, ")"));
   }

@@ -138,10 +138,12 @@ absl::StatusOr<AdapterFacts> StateCatalog::AdapterOfJob(absl::string_view name) 
   const std::pair<std::string, std::string> parts = absl::StrSplit(name, absl::MaxSplits("/stages/", 1));
   VN_ASSIGN_OR_RETURN(const JobRecord* job, state_.Resolve(tenant_, parts.first));
   const StageRecord* found = nullptr;
+  bool has_weights = false;
   std::string key;
   for (const StageRecord& stage : job->stages()) {
     if (!parts.second.empty() && stage.id() != parts.second) continue;
     for (const v1::Artifact& artifact : stage.artifacts()) {
+      has_weights = has_weights || artifact.name() == "weights";
       if (artifact.name() != "adapter") continue;
       if (found != nullptr) {
         return absl::InvalidArgumentError(
@@ -156,7 +158,11 @@ absl::StatusOr<AdapterFacts> StateCatalog::AdapterOfJob(absl::string_view name) 
     const bool ended = HasEnded(job->job().state());
     const std::string what = absl::StrCat(
         job->job().name(), parts.second.empty() ? "" : absl::StrCat(" stage \"", Excerpt(parts.second), "\""),
-        " has published no adapter", ended ? "" : " yet; wait until it has");
+        " has published no adapter",
+        has_weights
+            ? ", but whole weights; pull them with `vernier adapters pull` and import the folder as a model"
+        : ended ? ""
+                : " yet; wait until it has");
     return ended ? absl::NotFoundError(what) : absl::FailedPreconditionError(what);
   }
   if (!found->weights_stage().empty() || !found->start_adapter_stage().empty()) {

@@ -317,7 +317,7 @@ class Resolver {
       At(i).Error(
           "objective.causal_lm.loss_on",
           absl::StrCat(
-              ": dataset \"", data.source(),
+              ": dataset \"", dataset.name(),
               "\" is plain text without assistant turns or completions; use all or remove the field"));
     }
     if (data.turns() == v1::TURNS_LAST && loss_on == v1::LOSS_ON_ALL) {
@@ -326,12 +326,12 @@ class Resolver {
     if (by_format == v1::LOSS_ON_ASSISTANT && !records_[i].model_digest().empty() &&
         !models_[i].has_chat_template() && !data.has_chat_template()) {
       At(i).Error("data.chat_template",
-                  absl::StrCat(" is needed: dataset \"", data.source(), "\" has chat messages and model \"",
+                  absl::StrCat(" is needed: dataset \"", dataset.name(), "\" has chat messages and model \"",
                                records_[i].model_name(), "\" has no chat template"));
     }
     if (by_format == v1::LOSS_ON_ALL && Generates(stage.evaluate())) {
       At(i).Error("metrics",
-                  absl::StrCat(": dataset \"", data.source(),
+                  absl::StrCat(": dataset \"", dataset.name(),
                                "\" is plain text without answers to compare with; judge loss, perplexity or "
                                "token_accuracy"));
     }

@@ -14,10 +14,30 @@ namespace {
 constexpr char kTenant[] = "default";
 constexpr absl::Duration kRound = absl::Seconds(5);  // of Trouble
 constexpr absl::Duration kLongest = absl::Hours(3);
+constexpr absl::Duration kAftermath =
+    absl::Minutes(2);  // longer than a partition, or than an agent takes to leave
 
 }  // namespace
 
-Cluster::Cluster(Options options) : options_(std::move(options)), world_(options_.seed) {
+Cluster::Cluster(Options options)
+    : options_(std::move(options)),
+      world_(options_.seed),
+      network_(world_, {.connected =
+                            [this](server::ConnectionId connection, const v1::AgentHello& hello) {
+                              core_->AgentConnected(connection, hello, world_.now());
+                              Deliver();
+                            },
+                        .message =
+                            [this](server::ConnectionId connection, const v1::AgentMessage& message) {
+                              core_->AgentMessage(connection, message, world_.now());
+                              Deliver();
+                            },
+                        .disconnected =
+                            [this](server::ConnectionId connection) {
+                              if (core_ == nullptr) return;
+                              core_->AgentDisconnected(connection, world_.now());
+                              Deliver();
+                            }}) {
   world_.faults = options_.faults;
   trouble_ends_ = world_.now() + options_.trouble;
   core_options_.random_id = [this](int num_bytes) { return world_.RandomId(num_bytes); };
@@ -32,24 +52,39 @@ Cluster::Cluster(Options options) : options_(std::move(options)), world_(options
   model.set_name("model");
   model.set_digest(std::string(64, 'e'));
   VN_CHECK_OK(core_->RegisterModel(kTenant, model, world_.now()).status());
-  for (int i = 0; i < options_.num_agents; ++i) StartAgent(absl::StrCat("agent", i));
+  for (int i = 0; i < options_.num_agents; ++i) {
+    StartAgent(absl::StrCat("agent", i), absl::StrCat("host-", i));
+  }
   for (int i = 0; i < options_.num_jobs; ++i) {
     world_.timeline.After(world_.Span(absl::ZeroDuration(), options_.trouble / 2), [this] { SubmitOne(); });
   }
   world_.timeline.After(kRound, [this] { Trouble(); });
-  world_.timeline.After(kRound, [this] { Whims(); });
+  if (options_.whims) world_.timeline.After(kRound, [this] { Whims(); });
 }
 
 // Processes hold themselves in what the timeline has yet to do.
 Cluster::~Cluster() = default;
 
 bool Cluster::Run() {
-  const absl::Time end = world_.now() + kLongest;
-  while (world_.now() < end && world_.violations.empty()) {
+  const absl::Time longest = world_.now() + kLongest;
+  absl::Time end = absl::InfiniteFuture();
+  while (world_.now() < longest && world_.violations.empty()) {
     if (!world_.timeline.RunNext()) return false;
-    if (world_.now() > trouble_ends_ && AllEnded()) return true;
+    if (world_.now() <= trouble_ends_ || !AllEnded()) continue;
+    if (end == absl::InfiniteFuture()) end = world_.now() + kAftermath;
+    if (world_.now() < end) continue;
+    CheckAgentsAreIdle();
+    return world_.violations.empty();
   }
   return false;
+}
+
+void Cluster::CheckAgentsAreIdle() {
+  for (const std::shared_ptr<SimAgent>& agent : agents_) {
+    if (!agent->alive()) continue;
+    if (agent->num_leases() > 0) world_.Violation(agent->id(), " still holds leases");
+    if (agent->leaving()) world_.Violation(agent->id(), " was asked to leave and is still there");
+  }
 }
 
 bool Cluster::AllEnded() const {
@@ -71,7 +106,7 @@ void Cluster::StartServer() {
 
 void Cluster::StopServer() {
   core_.reset();
-  while (!wires_.empty()) Break(wires_.begin()->first, absl::UnavailableError("vernierd went away"));
+  network_.BreakAll(absl::UnavailableError("vernierd went away"));
 }
 
 void Cluster::Deliver() {
@@ -93,9 +128,15 @@ void Cluster::Deliver() {
 
 void Cluster::Execute(const server::Effect& effect) {
   if (const auto* send = std::get_if<server::SendToAgent>(&effect)) {
-    SendDown(send->connection, send->message);
+    const std::shared_ptr<SimAgent> agent = network_.AgentOf(send->connection);
+    if (agent != nullptr && send->message.has_prepare() &&
+        world_.Chance(world_.faults.shut_down_at_prepare)) {
+      world_.timeline.After(world_.Span(absl::ZeroDuration(), absl::Milliseconds(700)),
+                            [this, agent] { ShutDownAgent(agent); });
+    }
+    network_.SendDown(send->connection, send->message);
   } else if (const auto* close = std::get_if<server::CloseConnection>(&effect)) {
-    Break(close->connection, close->reason);
+    network_.Break(close->connection, close->reason);
   } else if (const auto* deletion = std::get_if<server::DeleteObjects>(&effect)) {
     if (!core_->IsLive(deletion->prefix)) DeleteObjects(deletion->prefix);
   } else if (const auto* changed = std::get_if<server::JobChanged>(&effect)) {
@@ -119,16 +160,17 @@ void Cluster::DeleteObjects(const std::string& prefix) {
                 [&](const std::string& key) { return absl::StartsWith(absl::StrCat(key, "/"), prefix); });
 }
 
-// --- Agents and the wires to them.
+// --- Agents.
 
-void Cluster::StartAgent(const std::string& id) {
+void Cluster::StartAgent(const std::string& id, const std::string& host) {
   // The process is known to its uplink only once it exists.
   auto holder = std::make_shared<std::weak_ptr<SimAgent>>();
   SimAgent::Uplink uplink{
-      .dial = [this, holder](const v1::AgentHello& hello) { return Dial(holder->lock(), hello); },
+      .dial = [this, holder] { return network_.Dial(holder->lock(), core_ != nullptr); },
       .send = [this](server::ConnectionId connection,
-                     v1::AgentMessage message) { SendUp(connection, std::move(message)); }};
-  const auto agent = std::make_shared<SimAgent>(world_, id, std::move(uplink));
+                     v1::AgentMessage message) { network_.SendUp(connection, std::move(message)); },
+      .hang_up = [this](server::ConnectionId connection) { network_.HangUp(connection); }};
+  const auto agent = std::make_shared<SimAgent>(world_, id, host, std::move(uplink));
   *holder = agent;
   agents_.push_back(agent);
   agent->Start();
@@ -140,69 +182,22 @@ bool Cluster::HasAgent(const std::string& id) const {
   });
 }
 
-server::ConnectionId Cluster::Dial(const std::shared_ptr<SimAgent>& agent, const v1::AgentHello& hello) {
-  const auto partition = partitioned_.find(agent->id());
-  if (core_ == nullptr || (partition != partitioned_.end() && partition->second > world_.now())) return 0;
-  const server::ConnectionId connection = ++last_connection_;
-  Wire& wire = wires_[connection];
-  wire.agent = agent;
-  world_.timeline.At(Arrival(wire, wire.up), [this, connection, hello] {
-    if (!wires_.contains(connection)) return;
-    core_->AgentConnected(connection, hello, world_.now());
-    Deliver();
+void Cluster::ShutDownAgent(const std::shared_ptr<SimAgent>& agent) {
+  if (!agent->alive()) return;
+  agent->ShutDown();
+  Replace(agent->id(), agent->host());
+}
+
+void Cluster::Replace(const std::string& id, const std::string& host) {
+  world_.timeline.After(world_.Span(absl::Milliseconds(500), absl::Seconds(15)), [this, id, host] {
+    if (HasAgent(id)) return;
+    const bool locked =
+        std::any_of(agents_.begin(), agents_.end(), [&](const std::shared_ptr<SimAgent>& agent) {
+          return agent->alive() && agent->id() == id && agent->host() == host;
+        });
+    if (locked) return Replace(id, host);
+    StartAgent(id, host);
   });
-  return connection;
-}
-
-absl::Time Cluster::Arrival(const Wire& wire, absl::Time& newest) {
-  absl::Time arrival = world_.now() + world_.Span(absl::Milliseconds(1), absl::Milliseconds(200));
-  const auto partition = partitioned_.find(wire.agent->id());
-  if (partition != partitioned_.end()) arrival = std::max(arrival, partition->second);
-  newest = std::max(newest, arrival);
-  return newest;
-}
-
-void Cluster::SendUp(server::ConnectionId connection, v1::AgentMessage message) {
-  const auto it = wires_.find(connection);
-  if (it == wires_.end()) return;
-  if (world_.Chance(world_.faults.break_connection)) {
-    return Break(connection, absl::UnavailableError("the connection broke"));
-  }
-  world_.timeline.At(Arrival(it->second, it->second.up), [this, connection, message = std::move(message)] {
-    if (!wires_.contains(connection)) return;
-    core_->AgentMessage(connection, message, world_.now());
-    Deliver();
-  });
-}
-
-void Cluster::SendDown(server::ConnectionId connection, v1::ServerMessage message) {
-  const auto it = wires_.find(connection);
-  if (it == wires_.end()) return;
-  world_.timeline.At(Arrival(it->second, it->second.down), [this, connection, message = std::move(message)] {
-    const auto wire = wires_.find(connection);
-    if (wire == wires_.end()) return;
-    if (world_.Chance(world_.faults.break_connection)) {
-      return Break(connection, absl::UnavailableError("the connection broke"));
-    }
-    const std::shared_ptr<SimAgent> agent = wire->second.agent;
-    agent->Receive(connection, message);
-  });
-}
-
-// What is under way on it is lost; both sides learn of it in their own time.
-void Cluster::Break(server::ConnectionId connection, const absl::Status& reason) {
-  const auto it = wires_.find(connection);
-  if (it == wires_.end()) return;
-  const std::shared_ptr<SimAgent> agent = it->second.agent;
-  wires_.erase(it);
-  world_.timeline.After(world_.Span(absl::ZeroDuration(), absl::Seconds(3)),
-                        [agent, connection, reason] { agent->Closed(connection, reason); });
-  world_.timeline.After(world_.Span(absl::ZeroDuration(), absl::Seconds(3)),
-                        [this, core = core_.get(), connection] {
-                          if (core_ == nullptr || core_.get() != core) return;
-                          core_->AgentDisconnected(connection, world_.now());
-                          Deliver();
-                        });
 }
 
 // --- What goes wrong.
@@ -210,9 +205,10 @@ void Cluster::Break(server::ConnectionId connection, const absl::Status& reason)
 void Cluster::Trouble() {
   if (world_.now() > trouble_ends_) {
     world_.faults = Faults();
+    world_.calm_from = world_.now() + kAftermath;
     store_.FailWith(absl::OkStatus());
     for (int i = 0; i < options_.num_agents; ++i) {
-      if (!HasAgent(absl::StrCat("agent", i))) StartAgent(absl::StrCat("agent", i));
+      Replace(absl::StrCat("agent", i), absl::StrCat("host-", i));
     }
     return;
   }
@@ -222,22 +218,19 @@ void Cluster::Trouble() {
   const std::vector<std::shared_ptr<SimAgent>> agents = agents_;
   for (const std::shared_ptr<SimAgent>& agent : agents) {
     if (!agent->alive() || agent->leaving()) continue;
-    if (world_.Chance(faults.partition)) {
-      partitioned_[agent->id()] = world_.now() + world_.Span(absl::Seconds(1), absl::Seconds(40));
+    const absl::Time until = world_.now() + world_.Span(absl::Seconds(1), absl::Seconds(40));
+    const bool partition = world_.Chance(faults.partition);
+    if (partition || world_.Chance(faults.partition_one_way)) network_.HoldUp(agent->id(), until);
+    if (partition || world_.Chance(faults.partition_one_way)) network_.HoldDown(agent->id(), until);
+    if (world_.Chance(faults.clone_agent)) {
+      StartAgent(agent->id(), absl::StrCat("host-", world_.RandomId(4)));  // with a copy of its data dir
     }
-    if (world_.Chance(faults.clone_agent)) StartAgent(agent->id());
-    const bool crash = world_.Chance(faults.crash_agent);
-    if (!crash && !world_.Chance(faults.shut_down_agent)) continue;
-    if (crash) {
-      const server::ConnectionId connection = agent->connection();
+    if (world_.Chance(faults.crash_agent)) {
       agent->Crash();
-      Break(connection, absl::UnavailableError("the agent is gone"));
-    } else {
-      agent->ShutDown();
+      Replace(agent->id(), agent->host());
+    } else if (world_.Chance(faults.shut_down_agent)) {
+      ShutDownAgent(agent);
     }
-    world_.timeline.After(world_.Span(absl::Milliseconds(500), absl::Seconds(15)), [this, id = agent->id()] {
-      if (!HasAgent(id)) StartAgent(id);
-    });
   }
   std::erase_if(agents_, [](const std::shared_ptr<SimAgent>& agent) { return !agent->alive(); });
   if (core_ != nullptr && world_.Chance(faults.restart_server)) {

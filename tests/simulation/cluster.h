@@ -1,14 +1,15 @@
-// The real control plane (server/core.h) with simulated agents, network, users and faults on virtual time.
+// The real control plane (server/core.h) and the real agents (worker/agent/agent_machine.h) on virtual time,
+// with simulated network, tasks, users and faults.
 #pragma once
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "server/core.h"
 #include "server/jobs/memory_job_store.h"
+#include "tests/simulation/network.h"
 #include "tests/simulation/sim_agent.h"
 #include "tests/simulation/world.h"
 
@@ -24,11 +25,13 @@ class Cluster {
     Faults faults;
     scheduler::LeaseTable::Options lease;
     absl::Duration trouble = absl::Minutes(4);  // faults and users' whims happen for so long
+    bool whims = true;                          // users pause, resume and cancel
   };
   explicit Cluster(Options options);
   ~Cluster();
 
-  // Until every job has ended. False: it did not come to that within hours of virtual time.
+  // Until every job has ended, and long enough that nothing is under way any more. False: it did not come to
+  // that within hours of virtual time, or something happened that must not.
   bool Run();
 
   World& world() { return world_; }
@@ -40,31 +43,25 @@ class Cluster {
   const std::map<std::string, Wish>& jobs() const { return jobs_; }
 
  private:
-  struct Wire {
-    std::shared_ptr<SimAgent> agent;
-    bool server_open = true;  // the server has not been told of its end
-    absl::Time up, down;      // of the newest delivery each way: a stream keeps its order
-  };
-
   void StartServer();
   void StopServer();
-  void StartAgent(const std::string& id);
+  void StartAgent(const std::string& id, const std::string& host);
   void Deliver();  // the core's effects
   void Execute(const server::Effect& effect);
   void DeleteObjects(const std::string& prefix);
 
-  server::ConnectionId Dial(const std::shared_ptr<SimAgent>& agent, const v1::AgentHello& hello);
-  void SendUp(server::ConnectionId connection, v1::AgentMessage message);
-  void SendDown(server::ConnectionId connection, v1::ServerMessage message);
-  // When a message sent now arrives, after those before it and not during a partition.
-  absl::Time Arrival(const Wire& wire, absl::Time& newest);
-  void Break(server::ConnectionId connection, const absl::Status& reason);
+  void ShutDownAgent(const std::shared_ptr<SimAgent>& agent);
+  // Another process with this id on this host, after a while and once the old one has let go of its data dir.
+  void Replace(const std::string& id, const std::string& host);
+  // One that is not on its way out; on any host.
+  bool HasAgent(const std::string& id) const;
+  // Violations: an agent holds a lease, or has not left though it was asked to.
+  void CheckAgentsAreIdle();
 
   void Trouble();
   void Whims();
   void SubmitOne();
   bool AllEnded() const;
-  bool HasAgent(const std::string& id) const;
 
   const Options options_;
   World world_;
@@ -72,10 +69,8 @@ class Cluster {
   server::Core::Options core_options_;
   std::unique_ptr<server::Core> core_;  // null: vernierd is down
   absl::Time wakeup_ = absl::InfiniteFuture();
-  server::ConnectionId last_connection_ = 0;
-  std::map<server::ConnectionId, Wire> wires_;
+  Network network_;
   std::vector<std::shared_ptr<SimAgent>> agents_;
-  std::map<std::string, absl::Time> partitioned_;  // agent id -> until
   std::map<std::string, Wish> jobs_;
   absl::Time trouble_ends_;
 };

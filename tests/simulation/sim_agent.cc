@@ -1,397 +1,243 @@
 #include "tests/simulation/sim_agent.h"
 
-#include <set>
-#include <utility>
+#include <algorithm>
+#include <variant>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace vernier::simulation {
 namespace {
 
-constexpr int64_t kCheckpointEvery = 5;
+constexpr char kDevice[] = "cpu";
 
-v1::TaskFinished Raised(absl::StatusCode code, std::string message) {
-  v1::TaskFinished finished;
-  finished.set_code(static_cast<int>(code));
-  finished.set_message(std::move(message));
-  finished.set_cause(v1::TaskFinished::CAUSE_RAISED);
-  return finished;
+agent::AgentMachine::Options MachineOptions(const std::string& id, const std::string& host,
+                                            const std::string& process) {
+  agent::AgentMachine::Options options;
+  options.hello.set_agent_id(id);
+  options.hello.set_incarnation(process);
+  options.hello.set_host(host);
+  options.hello.set_isa("isa");
+  v1::Device& device = *options.hello.add_devices();
+  device.set_id(kDevice);
+  device.set_kind("cpu");
+  device.set_threads(2);
+  return options;
 }
 
 }  // namespace
 
-SimAgent::SimAgent(World& world, std::string id, Uplink uplink)
+SimAgent::SimAgent(World& world, std::string id, std::string host, Uplink uplink)
     : world_(world),
       id_(std::move(id)),
+      host_(std::move(host)),
       process_(absl::StrCat(id_, "/", world.RandomId(4))),
-      uplink_(std::move(uplink)) {}
+      uplink_(std::move(uplink)),
+      born_(world.now()),
+      clock_offset_(world.Span(-absl::Hours(1), absl::Hours(1))),
+      clock_rate_(1 + world.faults.clock_rate * static_cast<double>(world.Between(-100, 100)) / 100),
+      stop_grace_(world.Span(absl::ZeroDuration(), absl::Minutes(1))),
+      machine_(MachineOptions(id_, host_, process_)) {}
 
-void SimAgent::After(absl::Duration delay, std::function<void()> what) {
-  world_.timeline.After(delay, [self = shared_from_this(), what = std::move(what)] {
-    if (self->alive_) what();
-  });
+absl::Time SimAgent::Local(absl::Time when) const {
+  return born_ + clock_offset_ + clock_rate_ * (when - born_);
 }
 
-void SimAgent::AfterFor(const std::string& lease, absl::Duration delay, std::function<void(Lease&)> what) {
-  After(delay, [this, lease, what = std::move(what)] {
-    const auto it = leases_.find(lease);
-    if (it != leases_.end() && !it->second.finished) what(it->second);
-  });
+absl::Time SimAgent::FromLocal(absl::Time local) const {
+  if (local == absl::InfiniteFuture()) return local;
+  // Rounded up: what is due then is due.
+  return born_ + (local - born_ - clock_offset_) / clock_rate_ + absl::Microseconds(1);
 }
 
-std::string SimAgent::StageOf(const Lease& lease) const {
-  return absl::StrCat(lease.prepare.task().job(), " ", lease.prepare.task().stage());
-}
-
-// --- Life and connection.
-
-void SimAgent::Start() {
-  Dial();
-  Beat();
-}
-
-void SimAgent::Crash() {
-  for (auto& [id, lease] : leases_) StopTrainer(lease);
-  leases_.clear();
-  alive_ = false;
-}
-
-void SimAgent::ShutDown() {
-  leaving_ = true;
-  for (auto& [id, lease] : leases_) lease.stop = true;
-}
+// --- The link.
 
 void SimAgent::Dial() {
-  if (banned_ || connection_ != 0) return;
-  v1::AgentHello hello;
-  hello.set_agent_id(id_);
-  hello.set_incarnation(process_);
-  hello.set_isa("isa");
-  v1::Device& device = *hello.add_devices();
-  device.set_id("cpu");
-  device.set_kind("cpu");
-  device.set_threads(2);
-  for (const auto& [id, lease] : leases_) {
-    v1::HeldLease& held = *hello.add_leases();
-    held.set_lease(id);
-    held.set_token(lease.prepare.task().token());
-    held.set_committed(lease.committed);
-    held.set_next_sequence(lease.unacknowledged.empty() ? lease.next_sequence
-                                                        : lease.unacknowledged.front().sequence());
-  }
   welcomed_ = false;
-  beats_.clear();
-  hello_time_ = world_.now();
-  connection_ = uplink_.dial(hello);
-  if (connection_ == 0) After(world_.Span(absl::Milliseconds(200), absl::Seconds(2)), [this] { Dial(); });
+  dialled_ = world_.now();
+  connection_ = uplink_.dial();
+  Post([this, connection = connection_] {
+    stream_ = connection;
+    machine_.OnConnected(Local(world_.now()));
+  });
+}
+
+void SimAgent::Send(v1::AgentMessage message) {
+  if (stream_ != connection_) return;
+  CheckSent(message);
+  uplink_.send(connection_, std::move(message));
+}
+
+void SimAgent::HangUp() {
+  if (connection_ == 0) return;
+  uplink_.hang_up(connection_);
+  world_.timeline.After(world_.Span(absl::ZeroDuration(), absl::Milliseconds(50)),
+                        [self = shared_from_this(), connection = connection_] {
+                          self->Closed(connection, absl::CancelledError("hung up"));
+                        });
 }
 
 void SimAgent::Closed(server::ConnectionId connection, const absl::Status& reason) {
   if (!alive_ || connection != connection_) return;
   connection_ = 0;
-  welcomed_ = false;
-  if (absl::IsFailedPrecondition(reason)) banned_ = leaving_ = true;
-  After(world_.Span(absl::Milliseconds(50), absl::Seconds(2)), [this] { Dial(); });
+  Post([this] { machine_.OnDisconnected(Local(world_.now())); });
+  if (absl::IsFailedPrecondition(reason) || absl::IsInvalidArgument(reason)) return ShutDown();
+  redial_delay_ =
+      world_.now() - dialled_ > absl::Seconds(5)
+          ? absl::Milliseconds(50)
+          : std::clamp(redial_delay_ * 2, absl::Duration(absl::Milliseconds(50)), absl::Seconds(2));
+  world_.timeline.After(redial_delay_, [self = shared_from_this()] {
+    if (self->alive_) self->Dial();
+  });
 }
 
 void SimAgent::Receive(server::ConnectionId connection, const v1::ServerMessage& message) {
   if (!alive_ || connection != connection_) return;
-  if (!welcomed_ && !message.has_welcome()) {
+  welcomed_ = welcomed_ || message.has_welcome();
+  if (!welcomed_) {
     world_.Violation(process_, " got a message before its welcome: ", message.ShortDebugString());
-    return;
   }
-  const auto find = [&](const std::string& lease) { return leases_.find(lease); };
-  switch (message.message_case()) {
-    case v1::ServerMessage::kWelcome:
-      Welcome(message.welcome());
-      break;
-    case v1::ServerMessage::kPrepare:
-      Prepare(message.prepare());
-      break;
-    case v1::ServerMessage::kCommit:
-      Commit(message.commit().lease());
-      break;
-    case v1::ServerMessage::kCancel:
-      // What is killed reports it, like any other end; what has not begun is forgotten.
-      if (const auto it = find(message.cancel().lease()); it != leases_.end()) Drop(it->first);
-      break;
-    case v1::ServerMessage::kStop:
-      if (const auto it = find(message.stop().lease()); it != leases_.end()) it->second.stop = true;
-      break;
-    case v1::ServerMessage::kAck:
-      if (const auto it = find(message.ack().lease()); it != leases_.end()) {
-        Lease& lease = it->second;
-        while (!lease.unacknowledged.empty() &&
-               lease.unacknowledged.front().sequence() <= message.ack().sequence()) {
-          const auto checkpoint = lease.checkpoint_events.find(lease.unacknowledged.front().sequence());
-          if (checkpoint != lease.checkpoint_events.end()) world_.Safe(StageOf(lease), checkpoint->second);
-          lease.unacknowledged.pop_front();
-        }
-        if (lease.finished && lease.unacknowledged.empty()) leases_.erase(it);
-      }
-      break;
-    case v1::ServerMessage::kRenew: {
-      if (beats_.empty()) {
-        world_.Violation(process_, " got a renewal for no heartbeat");
-        break;
-      }
-      const absl::Time sent = beats_.front();
-      beats_.pop_front();
-      for (const std::string& id : message.renew().leases()) {
-        if (const auto it = find(id); it != leases_.end()) it->second.valid_until = sent + ttl_;
-      }
-      break;
-    }
-    default:
-      world_.Violation(process_, " got an unknown message");
+  v1::ServerMessage received = message;
+  if (message.has_prepare() && world_.Chance(world_.faults.refuse)) {
+    received.mutable_prepare()->set_device("unplugged");
   }
-}
-
-void SimAgent::Welcome(const v1::Welcome& welcome) {
-  welcomed_ = true;
-  ttl_ = absl::Milliseconds(welcome.lease_ttl_millis());
-  heartbeat_ = absl::Milliseconds(welcome.heartbeat_millis());
-  const std::set<std::string> keep(welcome.keep().begin(), welcome.keep().end());
-  std::vector<std::string> gone;
-  for (auto& [id, lease] : leases_) {
-    if (!keep.contains(id)) {
-      gone.push_back(id);
-      continue;
-    }
-    lease.valid_until = hello_time_ + ttl_;
-    for (const v1::TaskEvent& event : lease.unacknowledged) {
-      v1::AgentMessage message;
-      message.mutable_event()->set_lease(id);
-      message.mutable_event()->set_token(lease.prepare.task().token());
-      *message.mutable_event()->mutable_event() = event;
-      uplink_.send(connection_, std::move(message));
-    }
-  }
-  for (const std::string& id : gone) Drop(id);
-}
-
-void SimAgent::Beat() {
-  if (leaving_ && leases_.empty()) {
-    alive_ = false;
-    return;
-  }
-  if (connection_ != 0 && welcomed_) {
-    v1::AgentMessage message;
-    message.mutable_heartbeat();
-    for (const auto& [id, lease] : leases_) message.mutable_heartbeat()->add_leases(id);
-    beats_.push_back(world_.now());
-    uplink_.send(connection_, std::move(message));
-  }
-  After(heartbeat_, [this] { Beat(); });
-}
-
-// --- Leases.
-
-void SimAgent::Prepare(const v1::PrepareLease& prepare) {
-  const bool ok = !leaving_ && !world_.Chance(world_.faults.refuse);
-  v1::AgentMessage reply;
-  reply.mutable_prepare_reply()->set_lease(prepare.lease());
-  reply.mutable_prepare_reply()->set_ok(ok);
-  reply.mutable_prepare_reply()->set_reason("not now");
-  if (ok) {
-    Lease& lease = leases_[prepare.lease()];
-    lease.prepare = prepare;
-    lease.valid_until = world_.now() + ttl_;
-    Watch(prepare.lease());
-  }
-  uplink_.send(connection_, std::move(reply));
-}
-
-void SimAgent::Commit(const std::string& id) {
-  const auto it = leases_.find(id);
-  if (it == leases_.end() || it->second.committed) return;
-  it->second.committed = true;
-  AfterFor(id, world_.Span(absl::Milliseconds(10), absl::Seconds(1)), [this](Lease& lease) {
-    const v1::Task& task = lease.prepare.task();
-    if (task.has_prepare()) {
-      RunPrepare(lease);
-    } else if (task.has_train()) {
-      RunTraining(lease);
-    } else {
-      RunEvaluate(lease);
-    }
+  Post([this, received = std::move(received)] {
+    if (shut_down_ && received.has_prepare()) too_late_.insert(received.prepare().lease());
+    if (shut_down_ && received.has_commit()) too_late_.insert(received.commit().lease());
+    if (received.has_ack()) ObserveStored(received.ack());
+    machine_.OnServerMessage(received, Local(world_.now()));
   });
 }
 
-void SimAgent::Drop(const std::string& id) {
-  const auto it = leases_.find(id);
-  StopTrainer(it->second);
-  leases_.erase(it);
-}
-
-void SimAgent::Watch(const std::string& id) {
-  const auto it = leases_.find(id);
-  if (it == leases_.end()) return;
-  if (it->second.valid_until <= world_.now()) return Drop(id);
-  After(it->second.valid_until - world_.now(), [this, id] { Watch(id); });
-}
-
-void SimAgent::StopTrainer(Lease& lease) {
-  if (lease.started && OnDevice(lease)) world_.Ends(StageOf(lease), process_);
-  lease.started = false;
-}
-
-void SimAgent::Say(Lease& lease, v1::TaskEvent event) {
-  event.set_sequence(lease.next_sequence++);
-  if (event.has_checkpoint()) lease.checkpoint_events[event.sequence()] = event.checkpoint().step();
-  if (connection_ != 0 && welcomed_) {
-    v1::AgentMessage message;
-    message.mutable_event()->set_lease(lease.prepare.lease());
-    message.mutable_event()->set_token(lease.prepare.task().token());
-    *message.mutable_event()->mutable_event() = event;
-    uplink_.send(connection_, std::move(message));
-  }
-  lease.unacknowledged.push_back(std::move(event));
-}
-
-void SimAgent::Finish(Lease& lease, v1::TaskFinished finished) {
-  StopTrainer(lease);
-  finished.set_step(lease.step);
-  v1::TaskEvent event;
-  *event.mutable_finished() = std::move(finished);
-  Say(lease, std::move(event));
-  lease.finished = true;
-}
-
-// --- Tasks.
-
-void SimAgent::RunPrepare(Lease& lease) {
-  lease.started = true;
-  AfterFor(lease.prepare.lease(), world_.Span(absl::Milliseconds(100), absl::Seconds(4)),
-           [this](Lease& lease) {
-             if (lease.stop) {
-               v1::TaskFinished finished = Raised(absl::StatusCode::kCancelled, "preparing was stopped");
-               finished.set_stopped(true);
-               return Finish(lease, finished);
-             }
-             if (Fails(lease)) return;
-             v1::TaskEvent event;
-             event.mutable_prepared()->set_key("tenants/default/prepared/p");
-             event.mutable_prepared()->mutable_report()->set_num_rows(100);
-             Say(lease, std::move(event));
-             Finish(lease, Raised(absl::StatusCode::kOk, ""));
-           });
-}
-
-void SimAgent::RunEvaluate(Lease& lease) {
-  world_.Starts(StageOf(lease), process_, 0);
-  if (!world_.artifacts.contains(lease.prepare.task().evaluate().adapter_key())) {
-    world_.Violation(StageOf(lease), " judges an adapter that is not there");
-  }
-  lease.started = true;
-  v1::TaskEvent event;
-  event.mutable_started();
-  Say(lease, std::move(event));
-  AfterFor(lease.prepare.lease(), world_.Span(absl::Seconds(1), absl::Seconds(5)), [this](Lease& lease) {
-    if (lease.stop) {
-      v1::TaskFinished finished = Raised(absl::StatusCode::kOk, "");
-      finished.set_stopped(true);
-      return Finish(lease, finished);
-    }
-    if (Fails(lease)) return;
-    v1::TaskFinished finished = Raised(absl::StatusCode::kOk, "");
-    (*finished.mutable_results())["loss"] = 1;
-    Finish(lease, std::move(finished));
+void SimAgent::ShutDown() {
+  leaving_ = true;
+  Post([this] {
+    shut_down_ = true;
+    give_up_ = std::min(give_up_, world_.now() + stop_grace_);
+    machine_.OnShutdown(Local(world_.now()));
   });
 }
 
-void SimAgent::RunTraining(Lease& lease) {
-  const v1::TrainTask& train = lease.prepare.task().train();
-  if (!train.resume_key().empty()) {
-    const auto it = world_.checkpoints.find(train.resume_key());
-    if (it == world_.checkpoints.end() || it->second.stage != StageOf(lease)) {
-      world_.Violation(StageOf(lease), " resumes from ", train.resume_key(), ", which is not there");
-      return Finish(lease, Raised(absl::StatusCode::kNotFound, "no such checkpoint"));
-    }
-    if (world_.Chance(world_.faults.damage)) {
-      world_.Damaged(StageOf(lease));
-      return Finish(
-          lease, Raised(absl::StatusCode::kDataLoss, absl::StrCat(train.resume_key(), ": digest differs")));
-    }
-    lease.step = it->second.step;
+// --- The loop.
+
+void SimAgent::Post(std::function<void()> work) {
+  posted_.push_back(std::move(work));
+  if (busy_until_ < world_.now() && world_.Chance(world_.faults.stall)) {
+    busy_until_ = world_.now() + world_.Span(absl::ZeroDuration(), absl::Seconds(1));
   }
-  world_.Starts(StageOf(lease), process_, lease.step);
-  lease.started = true;
-  v1::TaskEvent event;
-  event.mutable_started()->set_pid(1);
-  Say(lease, std::move(event));
-  TrainStep(lease);
+  WakeAt(world_.now());
 }
 
-bool SimAgent::Fails(Lease& lease) {
-  if (world_.Chance(world_.faults.kill_trainer)) {
-    v1::TaskFinished finished = Raised(absl::StatusCode::kUnknown, "killed by signal 9");
-    finished.set_cause(v1::TaskFinished::CAUSE_KILLED);
-    Finish(lease, std::move(finished));
-    return true;
-  }
-  if (world_.Chance(world_.faults.raise)) {
-    // Never the same twice: that would be for good.
-    Finish(lease, Raised(absl::StatusCode::kUnavailable, absl::StrCat("trouble ", world_.RandomId(4))));
-    return true;
-  }
-  return false;
+void SimAgent::WakeAt(absl::Time when) {
+  when = std::max(when, busy_until_);
+  if (when >= next_turn_) return;
+  next_turn_ = when;
+  world_.timeline.At(when, [self = shared_from_this(), when] {
+    if (!self->alive_ || self->next_turn_ != when) return;
+    self->next_turn_ = absl::InfiniteFuture();
+    self->Turn();
+  });
 }
 
-void SimAgent::TrainStep(Lease& lease) {
-  AfterFor(lease.prepare.lease(), world_.Span(absl::Milliseconds(200), absl::Milliseconds(800)),
-           [this](Lease& lease) {
-             if (lease.stop) {
-               return WriteCheckpoint(lease, [this](Lease& lease) {
-                 v1::TaskFinished finished =
-                     Raised(absl::StatusCode::kOk, leaving_ ? "the agent is shutting down" : "");
-                 finished.set_stopped(true);
-                 Finish(lease, std::move(finished));
-               });
-             }
-             if (Fails(lease)) return;
-             if (lease.step < kTotalSteps) {
-               ++lease.step;
-               v1::TaskEvent metric;
-               metric.mutable_metric()->set_step(lease.step);
-               (*metric.mutable_metric()->mutable_values())["train_loss"] = LossAt(lease.step);
-               Say(lease, std::move(metric));
-               v1::TaskEvent progress;
-               progress.mutable_progress()->set_step(lease.step);
-               progress.mutable_progress()->set_total_steps(kTotalSteps);
-               Say(lease, std::move(progress));
-             }
-             if (lease.step >= kTotalSteps) {
-               const v1::Task& task = lease.prepare.task();
-               v1::TaskEvent artifact;
-               artifact.mutable_artifact()->set_name("adapter");
-               artifact.mutable_artifact()->set_key(absl::StrCat(
-                   task.train().output_key(), "/artifacts/adapter-", task.token(), "-", task.incarnation()));
-               world_.artifacts.insert(artifact.artifact().key());
-               Say(lease, std::move(artifact));
-               return Finish(lease, Raised(absl::StatusCode::kOk, ""));
-             }
-             // Checkpoints are written beside the steps.
-             if (lease.step % kCheckpointEvery == 0) WriteCheckpoint(lease, [](Lease&) {});
-             TrainStep(lease);
-           });
+// From the end of one wait to the next, as Agent::Run.
+void SimAgent::Turn() {
+  const absl::Time now = world_.now();
+  if (now < busy_until_) return WakeAt(busy_until_);
+  // What held it up was no wait: then the tick comes before what has queued up since.
+  if (now == busy_until_) Tick();
+  std::deque<std::function<void()>> work;
+  work.swap(posted_);
+  for (const std::function<void()>& run : work) run();
+  CarryOut();
+  if (machine_.drained() && !tasks_.empty()) {
+    world_.Violation(process_, " leaves though ", tasks_.begin()->first, " runs");
+  }
+  if (machine_.drained() || now >= give_up_) return Exit();
+  Tick();
+  WakeAt(std::max(now, std::min(FromLocal(machine_.NextWakeup()), give_up_)));
 }
 
-void SimAgent::WriteCheckpoint(Lease& lease, std::function<void(Lease&)> then) {
-  const int64_t step = lease.step;
-  AfterFor(lease.prepare.lease(), world_.Span(absl::Milliseconds(10), absl::Milliseconds(400)),
-           [this, step, then = std::move(then)](Lease& lease) {
-             const v1::Task& task = lease.prepare.task();
-             v1::TaskEvent event;
-             v1::CheckpointInfo& checkpoint = *event.mutable_checkpoint();
-             checkpoint.set_step(step);
-             checkpoint.set_key(absl::StrCat(task.train().output_key(), "/checkpoints/", step, "-",
-                                             task.token(), "-", task.incarnation()));
-             checkpoint.set_best(world_.Chance(0.3));
-             world_.checkpoints[checkpoint.key()] = {StageOf(lease), step};
-             Say(lease, std::move(event));
-             then(lease);
-           });
+void SimAgent::Tick() {
+  machine_.OnTick(Local(world_.now()));
+  CarryOut();
+}
+
+void SimAgent::CarryOut() {
+  for (agent::Effect& effect : machine_.TakeEffects()) {
+    std::visit([this](auto& what) { Do(what); }, effect);
+  }
+}
+
+void SimAgent::Do(agent::StartTask& effect) {
+  const std::string& lease = effect.lease;
+  world_.Note(absl::StrCat(process_, " starts ", lease));
+  const bool first =
+      started_.emplace(lease, absl::StrCat(effect.task.job(), " ", effect.task.stage())).second;
+  if (!first) world_.Violation(process_, " starts ", lease, " twice");
+  if (too_late_.contains(lease)) world_.Violation(process_, " starts ", lease, " though it shuts down");
+  // The task must not keep its agent alive.
+  const std::weak_ptr<SimAgent> weak = weak_from_this();
+  SimTask::Callbacks callbacks;
+  callbacks.event = [weak, lease](v1::TaskEvent event) {
+    const std::shared_ptr<SimAgent> self = weak.lock();
+    if (self == nullptr || !self->alive_) return;
+    self->Post([self = self.get(), lease, event = std::move(event)] {
+      self->machine_.OnTaskEvent(lease, event, self->Local(self->world_.now()));
+    });
+  };
+  callbacks.exit = [weak, lease](agent::TaskExit exit) {
+    const std::shared_ptr<SimAgent> self = weak.lock();
+    if (self == nullptr || !self->alive_) return;
+    self->Post([self = self.get(), lease, exit = std::move(exit)] {
+      self->tasks_.erase(lease);
+      self->machine_.OnTaskExit(lease, exit, self->Local(self->world_.now()));
+    });
+  };
+  auto task = std::make_shared<SimTask>(world_, process_, std::move(effect.task), std::move(callbacks));
+  tasks_[lease] = task;
+  task->Start();
+}
+
+void SimAgent::Do(agent::StopTask& effect) {
+  if (world_.now() > world_.calm_from && absl::StrContains(effect.reason, "not renewed")) {
+    world_.Violation(process_, " loses ", effect.lease, " though nothing goes wrong");
+  }
+  const auto it = tasks_.find(effect.lease);
+  if (it != tasks_.end()) it->second->Stop();
+}
+
+void SimAgent::Do(agent::KillTask& effect) {
+  world_.Note(absl::StrCat(process_, " kills ", effect.lease));
+  const auto it = tasks_.find(effect.lease);
+  if (it != tasks_.end()) it->second->Kill();
+}
+
+void SimAgent::Exit() {
+  alive_ = false;
+  leaving_ = true;
+  if (connection_ != 0) uplink_.hang_up(connection_);
+  for (const auto& [lease, task] : tasks_) task->Vanish();
+  tasks_.clear();
+}
+
+// --- What must not be.
+
+void SimAgent::CheckSent(const v1::AgentMessage& message) {
+  if (message.has_prepare_reply() && message.prepare_reply().ok() &&
+      too_late_.contains(message.prepare_reply().lease())) {
+    world_.Violation(process_, " takes ", message.prepare_reply().lease(), " though it shuts down");
+  }
+  const v1::LeasedEvent& leased = message.event();
+  if (leased.event().has_checkpoint()) {
+    told_[{leased.lease(), leased.event().sequence()}] = leased.event().checkpoint().step();
+  }
+}
+
+void SimAgent::ObserveStored(const v1::AckEvents& ack) {
+  auto it = told_.lower_bound({ack.lease(), 0});
+  while (it != told_.end() && it->first.first == ack.lease() && it->first.second <= ack.sequence()) {
+    world_.Safe(started_.at(ack.lease()), it->second);
+    it = told_.erase(it);
+  }
 }
 
 }  // namespace vernier::simulation

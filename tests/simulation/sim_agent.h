@@ -1,108 +1,111 @@
-// A model of vernier-agent and its trainers, as far as vernierd can see them: leases in two phases,
-// heartbeats, events in sequence until acknowledged, and death before a lease can be given away.
+// The edge of a simulated agent: the real AgentMachine, fed and obeyed as worker/agent/agent.cc does it (the
+// loop), with the network for worker/agent/server_link.cc and SimTask for worker/agent/task_runner.cc.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "server/effects.h"
+#include "tests/simulation/sim_task.h"
 #include "tests/simulation/world.h"
 #include "vernier/v1/agent_service.pb.h"
+#include "worker/agent/agent_machine.h"
 
 namespace vernier::simulation {
 
-// One process. A restart is a new SimAgent with the same id.
+// One process. A restart is a new SimAgent with the same id, which is all that is kept. Thread-compatible.
 class SimAgent : public std::enable_shared_from_this<SimAgent> {
  public:
   // The way to the server, for this process.
   struct Uplink {
-    // A new connection; the server sees the hello when it arrives. Returns its id, 0 = the server is down.
-    std::function<server::ConnectionId(const v1::AgentHello&)> dial;
+    std::function<server::ConnectionId()> dial;  // a new stream; how it goes is told by Receive and Closed
     std::function<void(server::ConnectionId, v1::AgentMessage)> send;
+    std::function<void(server::ConnectionId)> hang_up;
   };
 
-  SimAgent(World& world, std::string id, Uplink uplink);
+  SimAgent(World& world, std::string id, std::string host, Uplink uplink);
 
-  void Start();
+  void Start() { Dial(); }
   // kill -9: trainers die with it.
-  void Crash();
-  // SIGTERM: tasks are asked to stop.
+  void Crash() { Exit(); }
+  // SIGTERM: tasks are asked to stop, and get a while for it.
   void ShutDown();
+
   bool alive() const { return alive_; }
   // It is on its way out: another took its id, or it was asked to go.
   bool leaving() const { return leaving_; }
   const std::string& id() const { return id_; }
-  server::ConnectionId connection() const { return connection_; }
+  const std::string& host() const { return host_; }
+  size_t num_leases() const { return machine_.num_leases(); }
 
   void Receive(server::ConnectionId connection, const v1::ServerMessage& message);
-  // The stream ended. FailedPrecondition: for good.
+  // The stream ended. FailedPrecondition and InvalidArgument: for good.
   void Closed(server::ConnectionId connection, const absl::Status& reason);
 
  private:
-  struct Lease {
-    v1::PrepareLease prepare;
-    bool committed = false;
-    bool started = false;  // its trainer runs
-    bool finished = false;
-    bool stop = false;
-    absl::Time valid_until;
-    std::deque<v1::TaskEvent> unacknowledged;
-    int64_t next_sequence = 1;
-    int64_t step = 0;
-    std::map<int64_t, int64_t> checkpoint_events;  // sequence -> step
-  };
-  using Leases = std::map<std::string, Lease>;
+  // The clock of its machine: another zero, another rate.
+  absl::Time Local(absl::Time when) const;
+  absl::Time FromLocal(absl::Time local) const;
 
-  // Runs `what` after `delay` if this process still lives.
-  void After(absl::Duration delay, std::function<void()> what);
-  // Likewise, if it still holds the lease.
-  void AfterFor(const std::string& lease, absl::Duration delay, std::function<void(Lease&)> what);
-
+  // The link.
   void Dial();
-  void Welcome(const v1::Welcome& welcome);
-  void Beat();
-  void Prepare(const v1::PrepareLease& prepare);
-  void Commit(const std::string& lease);
-  void Drop(const std::string& lease);   // and kill what runs under it
-  void Watch(const std::string& lease);  // kills it when it lapses
+  void Send(v1::AgentMessage message);
+  void HangUp();
 
-  void Say(Lease& lease, v1::TaskEvent event);
-  void Finish(Lease& lease, v1::TaskFinished finished);
-  void StopTrainer(Lease& lease);
+  // The loop.
+  void Post(std::function<void()> work);
+  void WakeAt(absl::Time when);
+  void Turn();
+  void Tick();
+  void CarryOut();
+  void Do(agent::SendToServer& effect) { Send(std::move(effect.message)); }
+  void Do(agent::Reconnect&) { HangUp(); }
+  void Do(agent::StartTask& effect);
+  void Do(agent::StopTask& effect);
+  void Do(agent::KillTask& effect);
+  void Exit();
 
-  void RunPrepare(Lease& lease);
-  void RunTraining(Lease& lease);
-  void RunEvaluate(Lease& lease);
-  void TrainStep(Lease& lease);
-  void WriteCheckpoint(Lease& lease, std::function<void(Lease&)> then);
-  bool Fails(Lease& lease);
-
-  std::string StageOf(const Lease& lease) const;
-  bool OnDevice(const Lease& lease) const { return !lease.prepare.task().has_prepare(); }
+  // What only a broken machine does.
+  void CheckSent(const v1::AgentMessage& message);
+  void ObserveStored(const v1::AckEvents& ack);
 
   World& world_;
   const std::string id_;
+  const std::string host_;
   const std::string process_;  // id and incarnation
   const Uplink uplink_;
+  const absl::Time born_;
+  const absl::Duration clock_offset_;
+  const double clock_rate_;
+  const absl::Duration stop_grace_;
   bool alive_ = true;
-  bool banned_ = false;
   bool leaving_ = false;
-  bool welcomed_ = false;
-  server::ConnectionId connection_ = 0;
-  absl::Time hello_time_;
-  std::deque<absl::Time> beats_;  // sent, not answered
-  absl::Duration ttl_ = absl::Seconds(15);
-  absl::Duration heartbeat_ = absl::Seconds(5);
-  Leases leases_;
-};
 
-// What a stage of the simulation computes, whatever interrupted it.
-inline constexpr int64_t kTotalSteps = 30;
-inline double LossAt(int64_t step) { return 10.0 / static_cast<double>(step); }
+  server::ConnectionId connection_ = 0;  // of the link; 0 = it waits before it dials
+  absl::Time dialled_;
+  absl::Duration redial_delay_;
+  bool welcomed_ = false;  // on this connection
+
+  agent::AgentMachine machine_;
+  server::ConnectionId stream_ = 0;  // of the link, as the machine knows it
+  std::deque<std::function<void()>> posted_;
+  absl::Time next_turn_ = absl::InfiniteFuture();
+  absl::Time busy_until_ = absl::InfinitePast();
+  bool shut_down_ = false;  // the machine was told
+  absl::Time give_up_ = absl::InfiniteFuture();
+  std::map<std::string, std::shared_ptr<SimTask>> tasks_;  // by lease
+
+  std::map<std::string, std::string> started_;  // lease -> "jobs/ID stage"
+  std::set<std::string> too_late_;              // leases that were offered or committed after the shutdown
+  // Steps of checkpoints that were told and not stored yet, by lease and sequence.
+  std::map<std::pair<std::string, int64_t>, int64_t> told_;
+};
 
 }  // namespace vernier::simulation

@@ -19,17 +19,31 @@ namespace vernier::simulation {
 
 // How often things go wrong. All zero: a perfect world.
 struct Faults {
-  double break_connection = 0;  // per message
-  double partition = 0;         // per agent and 5 seconds: messages are held back for a while
-  double crash_agent = 0;       // per agent and 5 seconds
-  double clone_agent = 0;       // per agent and 5 seconds: a second process with its id
-  double shut_down_agent = 0;   // per agent and 5 seconds: SIGTERM, tasks are stopped first
-  double restart_server = 0;    // per 5 seconds
-  double fail_store = 0;        // per 5 seconds
-  double refuse = 0;            // per placement
-  double kill_trainer = 0;      // per step
-  double raise = 0;             // per step
-  double damage = 0;            // per resumed checkpoint
+  // The network.
+  double break_connection = 0;   // per message
+  double refuse_stream = 0;      // per dial: somebody is there but lets nobody in
+  double partition = 0;          // per agent and 5 seconds: messages are held back for a while
+  double partition_one_way = 0;  // likewise, but up or down alone
+  double lose_renewal = 0;       // per answer to a heartbeat
+  double repeat_ack = 0;         // per acknowledgement: it comes once more, later
+  double delay_ack = 0;          // per acknowledgement: what was said after it overtakes it
+  // Agents.
+  double crash_agent = 0;           // per agent and 5 seconds
+  double clone_agent = 0;           // per agent and 5 seconds: a second process with its id
+  double shut_down_agent = 0;       // per agent and 5 seconds: SIGTERM, tasks are stopped first
+  double shut_down_at_prepare = 0;  // per placement: SIGTERM before, between or after its two phases
+  double stall = 0;                 // per thing to do: the loop is held up, up to a second
+  double clock_rate = 0;            // clocks run up to this share faster or slower
+  double refuse = 0;                // per placement: the device is not there any more
+  // Tasks.
+  double kill_trainer = 0;  // per step
+  double raise = 0;         // per step
+  double damage = 0;        // per resumed checkpoint
+  double hang = 0;          // per stop request: not obeyed
+  // vernierd.
+  double restart_server = 0;  // per 5 seconds
+  double fail_store = 0;      // per 5 seconds
+  double zombie = 0;  // per event: one under an older token comes along, of a checkpoint that is not there
 };
 
 struct Checkpoint {
@@ -44,6 +58,7 @@ class World {
 
   Timeline timeline;
   Faults faults;
+  absl::Time calm_from = absl::InfiniteFuture();  // nothing goes wrong any more, nor do its consequences last
   std::map<std::string, Checkpoint> checkpoints;  // by key
   std::set<std::string> artifacts;                // keys
 

@@ -34,9 +34,9 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(Options options) {
   for (const std::string& root : o.import_roots) arguments.insert(arguments.end(), {"--import-root", root});
   arguments.insert(arguments.end(), o.up_flags.begin(), o.up_flags.end());
   VN_RETURN_IF_ERROR(MakeDirs(o.data_dir, 0700));
-  VN_ASSIGN_OR_RETURN(
-      service->up_,
-      TestProcess::Start(arguments, absl::StrCat(o.data_dir, "/up-", RandomHex(4), ".log"), o.environment));
+  const std::string log_path =
+      absl::StrCat(o.log_dir.empty() ? o.data_dir : o.log_dir, "/up-", RandomHex(4), ".log");
+  VN_ASSIGN_OR_RETURN(service->up_, TestProcess::Start(arguments, log_path, o.environment));
   VN_RETURN_IF_ERROR(service->up_->AwaitOutput("is ready at"));
   VN_ASSIGN_OR_RETURN(client::Endpoint endpoint, client::FindEndpoint(o.data_dir));
   service->client_ = std::make_unique<client::Client>(std::move(endpoint));

@@ -26,6 +26,7 @@ class Service {
     std::vector<std::string> up_flags;     // further flags of `vernier up`
     std::vector<std::string> environment;  // of every process
     int threads = 1;
+    std::string log_dir;  // for what `vernier up` says; default: data_dir
   };
 
   // Returns once it is ready.
@@ -45,7 +46,9 @@ class Service {
   absl::StatusOr<v1::Job> GetJob(const std::string& name);
   absl::StatusOr<v1::Job> AwaitEnd(const std::string& name, absl::Duration patience = absl::Minutes(2));
 
-  // What the processes logged, for failure messages.
+  // What `vernier up` said so far.
+  std::string Output() const { return up_->Output(); }
+  // What the other processes logged, for failure messages.
   std::string Logs() const;
 
  private:

@@ -36,6 +36,10 @@ void AgentMachine::OnDisconnected(absl::Time) {
   welcomed_ = false;
   next_heartbeat_ = absl::InfiniteFuture();
   heartbeat_times_.clear();
+  // What was meant for this stream must not come before the hello of the next one.
+  std::erase_if(effects_, [](const Effect& effect) {
+    return std::holds_alternative<SendToServer>(effect) || std::holds_alternative<Reconnect>(effect);
+  });
   // Everything that was not stored goes out again on the next stream.
   for (auto& [id, lease] : leases_) {
     lease.next_to_send = lease.events.empty() ? lease.next_sequence : lease.events.front().sequence();
@@ -275,11 +279,11 @@ void AgentMachine::OnTick(absl::Time now) {
     }
   }
   for (const std::string& id : lapsed) leases_.erase(id);
-  if (stream_up_ && now >= last_heard_ + ttl_) {
-    // A half-open connection looks alive for minutes; a new one tells.
-    last_heard_ = now;
+  if (stream_up_ && now >= SilentFrom()) {
+    // A half-open connection looks alive for minutes; a new one tells. Nothing still under way on it counts.
+    OnDisconnected(now);
     effects_.push_back(
-        Reconnect{absl::StrCat("nothing was heard from the server for ", absl::FormatDuration(ttl_))});
+        Reconnect{absl::StrCat("the server has not answered for ", absl::FormatDuration(ttl_))});
     return;
   }
   if (welcomed_ && now >= next_heartbeat_) {
@@ -294,9 +298,18 @@ void AgentMachine::OnTick(absl::Time now) {
   }
 }
 
+absl::Time AgentMachine::SilentFrom() const {
+  const absl::Time silent = last_heard_ + ttl_;
+  if (heartbeat_times_.empty()) return silent;
+  // Answers are told apart by their order alone: one that stays out makes all later ones renew for less. An
+  // answer as late as this renews until before the next one comes.
+  const absl::Duration too_late = std::max(ttl_ - heartbeat_, ttl_ / 2);
+  return std::min(silent, heartbeat_times_.front() + too_late);
+}
+
 absl::Time AgentMachine::NextWakeup() const {
   absl::Time next = next_heartbeat_;
-  if (stream_up_) next = std::min(next, last_heard_ + ttl_);
+  if (stream_up_) next = std::min(next, SilentFrom());
   for (const auto& [id, lease] : leases_) {
     if (lease.phase == Phase::kEnded) continue;
     if (lease.kill_sent) continue;

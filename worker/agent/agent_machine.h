@@ -117,6 +117,8 @@ class AgentMachine {
   void Append(Lease& lease, v1::TaskEvent event, absl::Time now);
   void SendEvents(const std::string& id, Lease& lease);
   void ForgetIfDone(const std::string& id);
+  // When the stream counts as dead unless the server answers.
+  absl::Time SilentFrom() const;
   std::optional<std::string> RefusalOf(const v1::PrepareLease& prepare) const;
 
   Options options_;

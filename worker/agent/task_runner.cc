@@ -17,6 +17,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "common/unwritable.h"
 #include "storage/registry.h"
 #include "worker/data/prepare.h"
 
@@ -29,6 +30,9 @@ v1::TaskEvent Finished(const absl::Status& status) {
   finished.set_code(static_cast<int>(status.code()));
   finished.set_message(std::string(status.message()));
   finished.set_cause(v1::TaskFinished::CAUSE_RAISED);
+  // Preparing keeps no state, a trainer that cannot start has none: done again when asked to stop, and when a
+  // disk is full once it is not.
+  finished.set_stopped(absl::IsCancelled(status) || IsUnwritable(status));
   return event;
 }
 
@@ -39,10 +43,11 @@ std::string FileName(absl::string_view job) {
 
 // What somebody who reads "killed by signal 9" needs to know next.
 std::string WhyKilled(const std::string& how, const std::string& log_path) {
-  std::string message = absl::StrCat("the trainer ", how);
+  const std::string message = absl::StrCat("the trainer ", how);
   if (how.find("signal 9 ") != std::string::npos) {
-    absl::StrAppend(
-        &message,
+    // Nobody has last words about this one.
+    return absl::StrCat(
+        message,
         " from outside; when the machine ran out of memory (see dmesg), lower micro_batch_tokens or "
         "data.max_tokens");
   }
@@ -147,10 +152,7 @@ void TaskRunner::StartPreparation(const std::string& lease, const v1::Task& task
       callbacks_.event(lease, std::move(event));
       callbacks_.event(lease, Finished(absl::OkStatus()));
     } else {
-      v1::TaskEvent event = Finished(prepared.status());
-      // Preparing keeps no state: it is simply done again.
-      event.mutable_finished()->set_stopped(absl::IsCancelled(prepared.status()));
-      callbacks_.event(lease, std::move(event));
+      callbacks_.event(lease, Finished(prepared.status()));
     }
     callbacks_.exit(lease, {"the preparation ended"});
   });

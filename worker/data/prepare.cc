@@ -57,8 +57,13 @@ class Preparation {
   absl::Status LoadModel() {
     CodecFiles files;
     const std::string& model = prepare_.model_key();
-    VN_ASSIGN_OR_RETURN(files.tokenizer_json,
-                        ReadWhole(blobs_, absl::StrCat(model, "/tokenizer.json"), kMaxTokenizerBytes));
+    absl::StatusOr<std::string> tokenizer =
+        ReadWhole(blobs_, absl::StrCat(model, "/tokenizer.json"), kMaxTokenizerBytes);
+    if (absl::IsNotFound(tokenizer.status())) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(tokenizer.status().message(), "; import the model again"));
+    }
+    VN_ASSIGN_OR_RETURN(files.tokenizer_json, std::move(tokenizer));
     absl::StatusOr<std::string> config =
         ReadWhole(blobs_, absl::StrCat(model, "/tokenizer_config.json"), kMaxConfigBytes);
     if (config.ok()) {

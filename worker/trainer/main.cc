@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "common/unwritable.h"
 #include "common/version.h"
 #include "storage/registry.h"
 #include "worker/stages/stage.h"
@@ -53,7 +54,8 @@ vernier::v1::TaskFinished FinishedOf(const absl::Status& status,
   finished.set_message(std::string(status.message().substr(0, kMaxMessageBytes)));
   finished.set_cause(vernier::v1::TaskFinished::CAUSE_RAISED);
   finished.set_step(outcome.step);
-  finished.set_stopped(status.ok() && outcome.stopped);
+  // A store that takes no bytes is not the task's fault: the newest checkpoint waits for better times.
+  finished.set_stopped(status.ok() ? outcome.stopped : vernier::IsUnwritable(status));
   for (const auto& [name, value] : outcome.results) (*finished.mutable_results())[name] = value;
   return finished;
 }

@@ -38,6 +38,28 @@ TEST(ChartTest, OnePointAndNonFiniteValuesAreDrawnWithoutNonsense) {
   EXPECT_THAT(svg, Not(HasSubstr("inf")));
 }
 
+v1::MetricPoint Point(const std::string& stage, int64_t step, const std::string& name, double value) {
+  v1::MetricPoint point;
+  point.set_stage(stage);
+  point.set_step(step);
+  (*point.mutable_values())[name] = value;
+  return point;
+}
+
+TEST(LossSeriesTest, StagesAreNotMixedAndAreNamedWhereThereAreSeveral) {
+  const std::vector<v1::MetricPoint> points = {Point("a", 1, "train_loss", 4), Point("a", 2, "train_loss", 3),
+                                               Point("b", 1, "train_loss", 2), Point("b", 1, "grad_norm", 9),
+                                               Point("b", 2, "valid_loss", 1)};
+  const std::vector<Series> series = LossSeries(points);
+  ASSERT_EQ(series.size(), 3u);
+  EXPECT_EQ(series[0].name, "a train loss");
+  EXPECT_THAT(series[0].points, testing::ElementsAre(testing::Pair(1, 4), testing::Pair(2, 3)));
+  EXPECT_EQ(series[1].name, "b train loss");
+  EXPECT_EQ(series[2].name, "b validation loss");
+  EXPECT_EQ(LossSeries({points[0]}).at(0).name, "train loss");
+  EXPECT_TRUE(LossSeries({}).empty());
+}
+
 TEST(ChartTest, SvgEscapesNamesAndHoldsEveryPoint) {
   const std::string svg = SvgChart({{"a<b", {{0, 1}, {1, 2}, {2, 3}}, true}}, "x & y", "step", "loss");
   EXPECT_THAT(svg, HasSubstr("a&lt;b"));

@@ -18,6 +18,33 @@ TEST(ExitCodeTest, EachKindOfErrorHasItsDocumentedCode) {
   EXPECT_EQ(ExitCodeOf(absl::FailedPreconditionError("x")), 7);
 }
 
+// What UnknownCommand says after parsing `line` with the commands that need a service.
+std::string UnknownOf(const std::string& line) {
+  Cli cli;
+  CLI::App app("", "vernier");
+  app.require_subcommand(1);
+  app.fallthrough();
+  AddJobCommands(app, cli);
+  AddDatasetCommands(app, cli);
+  try {
+    app.parse(line);
+  } catch (const CLI::ParseError&) {
+    return UnknownCommand(app);
+  }
+  return "it parsed";
+}
+
+TEST(UnknownCommandTest, NamesTheWordAndTheNearestCommand) {
+  EXPECT_EQ(UnknownOf("jobz"), "\"jobz\" is no command; did you mean \"jobs\"?; `vernier --help` lists them");
+  EXPECT_EQ(UnknownOf("datasets lst"),
+            "\"lst\" is no command; did you mean \"list\"?; `vernier datasets --help` lists them");
+  EXPECT_EQ(UnknownOf(""), "");
+  EXPECT_EQ(UnknownOf("datasets"), "");
+  EXPECT_EQ(UnknownOf("submit"), "") << "what is missing is its file";
+  EXPECT_EQ(UnknownOf("jobs --nonsense"), "");
+  EXPECT_EQ(UnknownOf("jobs"), "it parsed");
+}
+
 TEST(HumanDurationTest, PicksItsUnits) {
   EXPECT_EQ(HumanDuration(-3), "0 s");
   EXPECT_EQ(HumanDuration(59.4), "59 s");

@@ -18,6 +18,14 @@ TEST(PhiloxTest, EqualsThePublishedVectors) {
             (PhiloxCounter{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
 }
 
+TEST(ExcerptTest, EscapesWhatATerminalOrAProtoStringDoesNotTake) {
+  EXPECT_EQ(Excerpt("it's \"\xC3\xA9\" \xF0\x9F\x99\x82"), "it's \"\xC3\xA9\" \xF0\x9F\x99\x82");
+  EXPECT_EQ(Excerpt("a\n\x1b[31m\\"), "a\\n\\x1b[31m\\\\");
+  EXPECT_EQ(Excerpt("\xFF\xFE{\xC3"), "\\xff\\xfe{\\xc3");
+  EXPECT_EQ(Excerpt("abcdef", 3), "abc ...");
+  EXPECT_EQ(Excerpt("ab\xC3\xA9", 3), "ab ...") << "a sequence is not cut in two";
+}
+
 TEST(KeyedPermutationTest, VisitsEverythingOnceForManySizes) {
   for (uint64_t size : {1, 2, 3, 7, 16, 100, 1000}) {
     const KeyedPermutation permutation(size, 42);

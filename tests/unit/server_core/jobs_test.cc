@@ -98,6 +98,30 @@ TEST_F(JobsTest, BadRowsFailTheJobBeforeItQueues) {
   EXPECT_THAT(failed.state_reason(), HasSubstr("line 7"));
 }
 
+TEST_F(JobsTest, WhatThePoliciesForRowsDidIsSaid) {
+  const ConnectionId agent = Connect();
+  const std::string job = Submit();
+  Prepare(agent, "num_rows: 90 num_bad_rows: 1 num_overlong_rows: 12 num_dropped_rows: 10 tokens_lost: 4000");
+  const std::string lost = "1 bad row and 12 overlong rows: 10 rows dropped, 4000 tokens lost";
+  EXPECT_THAT(History(job), HasSubstr(lost));
+  EXPECT_THAT(Stage(job).data_report().notes(), ElementsAre(lost));
+  const std::string split = Submit();
+  Prepare(agent, "num_rows: 101 num_overlong_rows: 1");
+  EXPECT_THAT(History(split), HasSubstr("1 overlong row: nothing lost"));
+}
+
+TEST_F(JobsTest, WeightsAreNoAdapterAndItSaysWhatToDo) {
+  const std::string job = Submit("train { tuning { full {} } }");
+  const ConnectionId agent = Connect();
+  Prepare(agent);
+  Held held = Accept(agent);
+  Publish(held, "weights");
+  Finish(held);
+  const auto next =
+      core->CreateJob(kTenant, SpecOf(absl::StrCat("train { init_from { job: '", job, "' } }")), "next", now);
+  EXPECT_THAT(std::string(next.status().message()), HasSubstr("but whole weights; pull them"));
+}
+
 TEST_F(JobsTest, AShareThatHoldsNoRowFailsTheJob) {
   const std::string job = Submit("train { data { source: 'chat' validation { from: '1%' } } }");
   Prepare(Connect(), "num_rows: 3 num_validation_rows: 0");

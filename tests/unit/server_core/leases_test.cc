@@ -14,8 +14,8 @@ using testing::SizeIs;
 class LeasesTest : public CoreFixture {
  protected:
   // A job whose training has begun on agent "a".
-  void Begin() {
-    job = Submit();
+  void Begin(const std::string& spec = "") {
+    job = Submit(spec);
     agent = Connect();
     Prepare(agent);
     held = Accept(agent);
@@ -201,6 +201,19 @@ TEST_F(LeasesTest, ARestartedAgentHasLostItsRuns) {
   Accept(agent);
 }
 
+// Its connection broke, and so did nothing else: a copy of its data dir is no reason to run its stage twice.
+TEST_F(LeasesTest, AnAgentWithTheSameIdOnAnotherHostDoesNotEndItsRuns) {
+  Begin();
+  Disconnect(agent);
+  v1::AgentHello copy = Hello("a", "i2");
+  copy.set_host("another");
+  Connect(copy);
+  EXPECT_EQ(Stage(job).state(), v1::STAGE_STATE_RUNNING);
+  agent = Connect(WithLease(Hello("a", "i1"), held, 2));
+  EXPECT_THAT(WelcomeOf(agent).keep(), ElementsAre(held.lease));
+  EXPECT_EQ(Stage(job).attempts(), 1);
+}
+
 TEST_F(LeasesTest, TheNewerOfTwoAgentsWithOneIdWins) {
   Begin();
   const ConnectionId newer = Connect("a", "i2");
@@ -263,6 +276,45 @@ TEST_F(LeasesTest, TheSameErrorTwiceAtOneStepFails) {
   EXPECT_EQ(Get(job).state(), v1::JOB_STATE_FAILED);
   EXPECT_THAT(Get(job).error().message(), HasSubstr("twice at step 3"));
   EXPECT_EQ(Get(job).error().code(), "RESOURCE_EXHAUSTED");
+}
+
+TEST_F(LeasesTest, AFullDiskOfATaskIsWaitedForWithItsSentence) {
+  Begin("max_attempts: 1");
+  Checkpoint(held, 5);
+  for (int attempt = 1; attempt <= 5; ++attempt) {
+    Finish(held, "code: 8 stopped: true message: 'state.safetensors: no space left on the disk' step: 7");
+    EXPECT_EQ(Get(job).state(), v1::JOB_STATE_QUEUED);
+    EXPECT_THAT(Get(job).state_reason(),
+                HasSubstr("state.safetensors: no space left on the disk; it waits for that and starts again, "
+                          "from step 5; retries in 10s"));
+    EXPECT_EQ(Stage(job).reason(), Get(job).state_reason());
+    Advance(absl::Seconds(10));
+    held = Accept(agent);
+  }
+  Publish(held);
+  Finish(held);
+  EXPECT_EQ(Get(job).state(), v1::JOB_STATE_SUCCEEDED);
+}
+
+TEST_F(LeasesTest, AFullDiskWhileItWasAskedToPauseLeavesItPaused) {
+  Begin();
+  Checkpoint(held, 5);
+  ASSERT_TRUE(core->PauseJob(kTenant, job, now).ok());
+  Finish(held, "code: 8 stopped: true message: 'state.safetensors: no space left on the disk' step: 7");
+  EXPECT_EQ(Get(job).state(), v1::JOB_STATE_PAUSED);
+  EXPECT_THAT(History(job), HasSubstr("no space left on the disk"));
+  ASSERT_TRUE(core->ResumeJob(kTenant, job, now).ok());
+  Advance(absl::Seconds(10));
+  held = Accept(agent);
+  EXPECT_EQ(held.task.train().resume_key(), Stage(job).checkpoints(0).key());
+}
+
+TEST_F(LeasesTest, AnErrorAboutTheBaseModelNamesIt) {
+  Begin();
+  Finish(held, absl::StrCat("code: 9 message: 'base model: ", held.task.train().model_key(),
+                            "/manifest.json: no such object; import the model again'"));
+  EXPECT_EQ(Get(job).state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(Get(job).error().message(), testing::StartsWith("model \"smollm2\": base model: "));
 }
 
 TEST_F(LeasesTest, ADamagedCheckpointIsLeftForTheOneBefore) {
@@ -424,6 +476,8 @@ TEST_F(LeasesTest, AFullDiskAcknowledgesNothingAndLosesNothing) {
   EXPECT_TRUE(absl::IsResourceExhausted(core->store_status()));
   EXPECT_TRUE(absl::IsResourceExhausted(core->CreateJob(kTenant, SpecOf(""), "", now).status()));
   EXPECT_THAT(Stage(job).checkpoints(), IsEmpty());
+  EXPECT_THAT(Get(job).state_reason(),
+              HasSubstr("nothing new can be recorded, so this may be out of date: jobs.db: disk full"));
 
   store.FailWith(absl::OkStatus());
   held.connection = agent = Connect(WithLease(Hello("a", "i1"), held, 2));
@@ -431,6 +485,7 @@ TEST_F(LeasesTest, AFullDiskAcknowledgesNothingAndLosesNothing) {
   Checkpoint(held, 5);
   EXPECT_THAT(Stage(job).checkpoints(), SizeIs(1));
   EXPECT_TRUE(core->store_status().ok());
+  EXPECT_THAT(Get(job).state_reason(), testing::Not(HasSubstr("recorded")));
 }
 
 TEST_F(LeasesTest, WhatWasDueWhileTheStoreFailedIsDoneWhenItWorks) {

@@ -16,6 +16,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
+#include "common/unwritable.h"
+#include "storage/safetensors.h"
 #include "tests/testing/temp_folder.h"
 
 namespace vernier::storage {
@@ -170,7 +172,18 @@ int FillDisk(const std::string& folder) {
   if ((*store)->Head("a/large").ok() || *(*store)->Get("small") != "kept") return 4;
   if (!std::filesystem::is_empty(folder + "/store/.tmp")) return 5;
   // What the failed write took is free again.
-  return (*store)->Put("a/medium", std::string(64 << 10, 'x')).ok() ? 0 : 6;
+  if (!(*store)->Put("a/medium", std::string(64 << 10, 'x')).ok()) return 6;
+  // To the last byte: every layer above passes on that it is the disk.
+  std::ofstream(folder + "/ballast") << std::string(1 << 20, 'x');
+  const std::string bytes(64, '\0');
+  TensorView tensor;
+  tensor.name = "w";
+  tensor.shape = {16};
+  tensor.bytes = bytes;
+  const absl::Status written =
+      WriteSafetensors(**store, "t.safetensors", WriteMode::kIfAbsent, {&tensor, 1}, {}).status();
+  std::cerr << written << "\n";
+  return IsUnwritable(full) && IsUnwritable(written) ? 0 : 7;
 }
 
 TEST(FolderStoreTest, AFullDiskIsResourceExhaustedAndLeavesNothing) {

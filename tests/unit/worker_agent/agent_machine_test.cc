@@ -195,6 +195,17 @@ TEST_F(AgentMachineTest, ProgressNotSentYetIsOverwrittenByNewer) {
   EXPECT_THAT(Effects(), ElementsAre("hello", "event 1", "event 2"));
 }
 
+// An edge that was held up takes the effects of both streams at once.
+TEST_F(AgentMachineTest, WhatWasMeantForABrokenStreamDoesNotOpenTheNextOne) {
+  Connect();
+  Run("a");
+  machine_.OnTaskEvent("a", Metric(1), now_);
+  Prepare("b");
+  machine_.OnDisconnected(now_);
+  machine_.OnConnected(now_);
+  EXPECT_THAT(Effects(), ElementsAre("hello"));
+}
+
 TEST_F(AgentMachineTest, LeaseThatTheServerGaveUpIsKilledAndItsEventsAreDropped) {
   Connect();
   Run("a");
@@ -251,6 +262,33 @@ TEST_F(AgentMachineTest, SilentStreamIsDroppedAfterTheTtl) {
   Effects();
   Pass(absl::Seconds(10));
   EXPECT_THAT(Effects(), testing::Contains("reconnect"));
+}
+
+TEST_F(AgentMachineTest, StreamOnWhichHeartbeatsAreNotAnsweredIsDroppedThoughTheServerSpeaks) {
+  Connect();
+  Run("a");
+  for (int i = 0; i < 5; ++i) {
+    Pass(absl::Seconds(2));
+    EXPECT_THAT(Effects(), ElementsAre("heartbeat")) << "at " << 2 * (i + 1) << " s";
+    Ack("a", 0);
+    if (i == 1) Renew("a");  // for the first of the two sent by then
+  }
+  Pass(absl::Seconds(2));  // at 12 s: the second was sent at 4 s, its answer would renew until 14 s
+  EXPECT_THAT(Effects(), testing::Contains("reconnect"));
+}
+
+TEST_F(AgentMachineTest, NothingCountsThatComesOverAStreamThatWasDropped) {
+  Connect();
+  Run("a");
+  Pass(absl::Seconds(10));
+  EXPECT_THAT(Effects(), testing::Contains("reconnect"));
+  Renew("a");
+  Prepare("b");
+  machine_.OnTaskEvent("a", Metric(1), now_);
+  EXPECT_THAT(Effects(), IsEmpty());
+  machine_.OnDisconnected(now_);
+  Connect({"a"});
+  EXPECT_THAT(Effects(), ElementsAre("hello", "event 1"));
 }
 
 TEST_F(AgentMachineTest, TaskThatDiesWithoutAWordIsReportedAsKilled) {

@@ -233,6 +233,19 @@ TEST(TrainTest, BestIsPublishedNotTheLast) {
   EXPECT_NEAR(judged->outcome.results.at("loss"), best->second, 1e-6);
 }
 
+TEST(TrainTest, ARunThatOnlyMakesWorseSaysThatItPublishesTheStart) {
+  StageWorld world;
+  v1::TrainStage stage = SmallStage();
+  stage.mutable_tuning()->mutable_full();
+  stage.mutable_optimizer()->mutable_sgd()->set_learning_rate(1000);
+  stage.mutable_validate()->set_every_steps(1);
+  stage.set_max_steps(2);
+  const auto attempt = world.Run(world.TrainTask(stage));
+  ASSERT_TRUE(attempt->status.ok()) << attempt->status;
+  ASSERT_EQ(attempt->outcome.results.at("best_step"), 0) << "the run was meant to make it worse";
+  EXPECT_THAT(attempt->context.logs(), testing::Contains(HasSubstr("is the start, untrained")));
+}
+
 TEST(TrainTest, EarlyStoppingEndsBeforeTheLastStep) {
   StageWorld world;
   v1::TrainStage stage = SmallStage();

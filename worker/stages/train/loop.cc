@@ -197,6 +197,13 @@ absl::Status TrainLoop::FinishRun() {
   if (setup_.cadence.publish_best) {
     VN_CHECK(best_ != nullptr);
     VN_RETURN_IF_ERROR(RestoreBuffers(*best_, kParameterPrefix, "best parameters", *setup_.run));
+    if (state_.best->step == 0) {
+      context_.events.ReportLog(
+          "warning",
+          "no validation was better than the one before the first step, so what is "
+          "published is the start, untrained; try a lower learning rate or more rows, or "
+          "set publish: last");
+    }
   }
   std::map<std::string, double>& results = outcome_.results;
   if (const std::optional<Validation>& validation = PublishedValidation(); validation.has_value()) {
