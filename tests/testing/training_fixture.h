@@ -34,7 +34,7 @@ class TrainingTest : public testing::Test {
   // Creates Job() and waits: the digest of its adapter.
   std::string Undisturbed();
   // The digest of the adapter of a job once it succeeded; "" and a failure when it ends otherwise.
-  std::string DigestOf(const std::string& name, absl::Duration patience = absl::Minutes(2));
+  std::string DigestOf(const std::string& name, absl::Duration patience = absl::Minutes(6));
   // An empty job while the service does not answer.
   v1::Job Get(const std::string& name);
   int64_t StepOf(const std::string& name);  // of its first stage
