@@ -12,9 +12,12 @@
 #include "client/cli/chart.h"
 #include "client/cli/cli.h"
 #include "client/job_file.h"
+#include "client/results.h"
+#include "client/tfevents.h"
 #include "common/digest.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "common/text.h"
 #include "proto/yaml.h"
 
 namespace vernier::cli {
@@ -38,6 +41,13 @@ std::string ProgressText(absl::string_view stage, const v1::Progress& progress) 
     absl::StrAppend(&text, "  step ", progress.step(), "/", progress.total_steps());
   if (progress.total_rows() > 0)
     absl::StrAppend(&text, "  row ", progress.rows(), "/", progress.total_rows());
+  if (progress.total_bytes() > 0) {
+    if (progress.rows() > 0) absl::StrAppend(&text, "  ", progress.rows(), " rows");
+    absl::StrAppend(&text, "  ", HumanBytes(progress.bytes()), " of ", HumanBytes(progress.total_bytes()));
+    absl::StrAppendFormat(
+        &text, " (%.0f%%)",
+        100.0 * static_cast<double>(progress.bytes()) / static_cast<double>(progress.total_bytes()));
+  }
   if (progress.has_train_loss()) absl::StrAppendFormat(&text, "  loss %.4f", progress.train_loss());
   if (progress.has_valid_loss()) absl::StrAppendFormat(&text, "  valid loss %.4f", progress.valid_loss());
   if (progress.tokens_per_second() > 0)
@@ -237,26 +247,6 @@ void AddVerb(CLI::App& app, Cli& cli, const char* verb, const char* help,
   });
 }
 
-absl::StatusOr<std::vector<v1::MetricPoint>> Points(Cli& cli, const std::string& job,
-                                                    const std::string& stage) {
-  VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
-  v1::StreamMetricsRequest request;
-  request.set_name(job);
-  request.set_stage(stage);
-  // A step that was measured again after a resume replaces the old one.
-  std::map<std::pair<std::string, int64_t>, v1::MetricPoint> points;
-  VN_RETURN_IF_ERROR(client->StreamMetrics(request, [&](const v1::MetricPoint& point) {
-    auto [it, fresh] = points.try_emplace({point.stage(), point.step()}, point);
-    if (!fresh) {
-      for (const auto& [name, value] : point.values()) (*it->second.mutable_values())[name] = value;
-    }
-    return true;
-  }));
-  std::vector<v1::MetricPoint> sorted;
-  for (auto& [key, point] : points) sorted.push_back(std::move(point));
-  return sorted;
-}
-
 std::vector<Series> LossSeries(const std::vector<v1::MetricPoint>& points) {
   Series train{"train loss", {}, false};
   Series valid{"validation loss", {}, true};
@@ -289,9 +279,9 @@ void PrintCsv(const std::vector<v1::MetricPoint>& points) {
 }
 
 absl::Status ShowMetrics(Cli& cli, const std::string& job, const std::string& stage, bool csv, bool follow,
-                         const std::string& svg) {
+                         const std::string& svg, const std::string& tensorboard) {
+  VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
   if (follow) {
-    VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
     v1::StreamMetricsRequest request;
     request.set_name(job);
     request.set_stage(stage);
@@ -301,7 +291,16 @@ absl::Status ShowMetrics(Cli& cli, const std::string& job, const std::string& st
       return true;
     });
   }
-  VN_ASSIGN_OR_RETURN(const std::vector<v1::MetricPoint> points, Points(cli, job, stage));
+  VN_ASSIGN_OR_RETURN(const v1::Job found, client::GetJob(*client, job));
+  VN_ASSIGN_OR_RETURN(const std::vector<v1::MetricPoint> points,
+                      client::GetPoints(*client, found.name(), stage));
+  if (!tensorboard.empty()) {
+    VN_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
+                        client::WriteTensorBoard(points, ShortId(found.name()), tensorboard));
+    for (const std::string& path : paths) std::cerr << "wrote " << path << "\n";
+    if (paths.empty()) std::cerr << found.name() << " has no metrics yet; nothing was written\n";
+    return absl::OkStatus();
+  }
   if (!svg.empty()) {
     VN_RETURN_IF_ERROR(
         WriteFileAtomic(svg, SvgChart(LossSeries(points), job, "step", "loss per trained token")));
@@ -314,36 +313,34 @@ absl::Status ShowMetrics(Cli& cli, const std::string& job, const std::string& st
     for (const v1::MetricPoint& point : points) PrintJson(point);
   } else {
     std::cout << TextChart(LossSeries(points), 78, 16);
-    std::cout << points.size() << " points; --csv prints them, --svg FILE draws them\n";
+    std::cout << points.size()
+              << " points; --csv prints them, --svg FILE draws them, --tensorboard DIR exports them\n";
   }
   return absl::OkStatus();
 }
 
-absl::Status ShowLogs(Cli& cli, const std::string& job, bool follow) {
+void PrintEvent(Cli& cli, const v1::JobEvent& event) {
+  if (cli.json()) {
+    PrintJson(event);
+    return;
+  }
+  std::cout << absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(event.time().seconds()),
+                                absl::LocalTimeZone())
+            << "  " << event.level() << "  " << (event.stage().empty() ? "" : event.stage() + "  ")
+            << event.message() << std::endl;
+}
+
+absl::Status ShowLogs(Cli& cli, const std::string& name, bool follow) {
   VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
-  v1::GetJobRequest get;
-  get.set_name(job);
-  VN_ASSIGN_OR_RETURN(const v1::GetJobResponse found, client->Call(&JobService::Stub::GetJob, get));
-  bool first = true;
-  int64_t newest = -1;
-  return client->WatchJob(found.job().name(), 0, [&](const v1::WatchJobResponse& response) {
-    if (response.has_event() && response.event().sequence() > 0) {
-      const v1::JobEvent& event = response.event();
-      newest = event.sequence();
-      if (cli.json()) {
-        PrintJson(event);
-      } else {
-        std::cout << absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(event.time().seconds()),
-                                      absl::LocalTimeZone())
-                  << "  " << event.level() << "  " << (event.stage().empty() ? "" : event.stage() + "  ")
-                  << event.message() << std::endl;
-      }
-      return true;
-    }
-    // A live message means that the stored ones have all been told.
-    const bool live = !first;
-    first = false;
-    return follow || !live;
+  VN_ASSIGN_OR_RETURN(const v1::Job job, client::GetJob(*client, name));
+  if (!follow) {
+    VN_ASSIGN_OR_RETURN(const std::vector<v1::JobEvent> events, client->StoredEvents(job.name()));
+    for (const v1::JobEvent& event : events) PrintEvent(cli, event);
+    return absl::OkStatus();
+  }
+  return client->WatchJob(job.name(), 0, [&](const v1::WatchJobResponse& response) {
+    if (response.has_event() && response.event().sequence() > 0) PrintEvent(cli, response.event());
+    return true;
   });
 }
 
@@ -446,7 +443,7 @@ void AddJobCommands(CLI::App& app, Cli& cli) {
   {
     CLI::App* const command = app.add_subcommand("metrics", "Loss and other curves of a job");
     struct Options {
-      std::string job, stage, svg;
+      std::string job, stage, svg, tensorboard;
       bool csv = false, follow = false;
     };
     const auto options = std::make_shared<Options>();
@@ -455,9 +452,12 @@ void AddJobCommands(CLI::App& app, Cli& cli) {
     command->add_flag("--csv", options->csv, "All points as CSV");
     command->add_flag("--follow,-f", options->follow, "Points as JSON lines, as they come");
     command->add_option("--svg", options->svg, "Write the loss curve as a picture");
+    command->add_option("--tensorboard", options->tensorboard,
+                        "Write event files below this folder, for `tensorboard --logdir`");
     command->callback([&cli, options] {
       cli.run = [&cli, options] {
-        return ShowMetrics(cli, options->job, options->stage, options->csv, options->follow, options->svg);
+        return ShowMetrics(cli, options->job, options->stage, options->csv, options->follow, options->svg,
+                           options->tensorboard);
       };
     });
   }

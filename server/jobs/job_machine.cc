@@ -219,7 +219,8 @@ absl::Status CheckRows(const JobRecord& record, int stage) {
   const v1::DataReport& report = record.stages(stage).prepared().report();
   if (report.num_rows() == 0 && record.job().spec().stages(stage).has_train()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("data.source: no row of \"", data.source(), "\" is left to train on"));
+        absl::StrCat("data: no row of \"", data.mix_size() > 0 ? data.mix(0).source() : data.source(),
+                     "\" is left to train on"));
   }
   if (data.has_validation() && report.num_validation_rows() == 0) {
     return absl::InvalidArgumentError(

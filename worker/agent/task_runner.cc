@@ -125,12 +125,14 @@ void TaskRunner::StartPreparation(const std::string& lease, const v1::Task& task
     v1::TaskEvent started;
     started.mutable_started()->set_pid(::getpid());
     callbacks_.event(lease, std::move(started));
-    const auto progress = [&](absl::string_view phase, double fraction, int64_t rows) {
+    const auto progress = [&](const data::PrepareProgress& now) {
       v1::TaskEvent event;
       v1::Progress& said = *event.mutable_progress();
-      said.set_phase(std::string(phase));
-      said.set_rows(rows);
-      said.set_total_rows(fraction > 0 ? static_cast<int64_t>(static_cast<double>(rows) / fraction) : 0);
+      said.set_phase(std::string(now.phase));
+      said.set_rows(now.rows);
+      said.set_bytes(now.bytes);
+      said.set_total_bytes(now.total_bytes);
+      said.set_eta_seconds(now.eta_seconds);
       callbacks_.event(lease, std::move(event));
     };
     absl::StatusOr<v1::PreparedData> prepared = absl::InternalError("");
@@ -148,7 +150,7 @@ void TaskRunner::StartPreparation(const std::string& lease, const v1::Task& task
       callbacks_.event(lease, Finished(absl::OkStatus()));
     } else {
       v1::TaskEvent event = Finished(prepared.status());
-      // Preparing keeps no state: it is simply done again.
+      // Preparing goes on with the chunks that are finished.
       event.mutable_finished()->set_stopped(absl::IsCancelled(prepared.status()));
       callbacks_.event(lease, std::move(event));
     }
@@ -162,6 +164,8 @@ void TaskRunner::Stop(const std::string& lease, const std::string& reason) {
   it->second.stop->store(true);
   host_->Stop(lease, reason);
 }
+
+void TaskRunner::Tell(const std::string& lease, const v1::GenerateMore& more) { host_->Tell(lease, more); }
 
 void TaskRunner::Kill(const std::string& lease) {
   const auto it = running_.find(lease);

@@ -12,4 +12,10 @@ at::Tensor Overlay::Linear(const LinearSite& site, const at::Tensor& x_TI, const
   return bias_O.defined() ? at::addmm(bias_O, x_TI, weight) : at::mm(x_TI, weight);
 }
 
+at::Tensor CausalLm::Logits(const at::Tensor& hidden_ND, const at::Tensor& head_VD) const {
+  const at::Tensor logits_NV = at::linear(hidden_ND, head_VD).to(at::kFloat);
+  if (config_.logit_cap == 0.0) return logits_NV;
+  return (logits_NV / config_.logit_cap).tanh() * config_.logit_cap;
+}
+
 }  // namespace vernier::models

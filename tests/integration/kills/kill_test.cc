@@ -24,6 +24,7 @@ namespace {
 
 constexpr int kSteps = 160;
 constexpr char kAdapterFile[] = "adapter_model.safetensors";
+constexpr char kLedgerFile[] = "ledger.safetensors";
 
 // A job with everything that a checkpoint must carry: dropout, momentum, schedule, best validation.
 v1::JobSpec Job(const std::string& dataset, const std::string& validation) {
@@ -78,7 +79,7 @@ class KillTest : public testing::Test {
     EXPECT_EQ(*code, 0);
   }
 
-  // The digest of the adapter of a job that succeeded; "" and a failure else.
+  // The digests of the adapter and of the row ledger of a job that succeeded; "" and a failure else.
   std::string DigestOf(const std::string& name) {
     const auto job = service_->AwaitEnd(name);
     if (!job.ok()) {
@@ -89,9 +90,13 @@ class KillTest : public testing::Test {
       ADD_FAILURE() << job->DebugString() << service_->Logs();
       return "";
     }
-    const auto digest = ArtifactDigest(service_->client(), name, kAdapterFile);
-    EXPECT_TRUE(digest.ok()) << digest.status();
-    return digest.value_or("");
+    std::string digests;
+    for (const char* const file : {kAdapterFile, kLedgerFile}) {
+      const auto digest = ArtifactDigest(service_->client(), name, file);
+      EXPECT_TRUE(digest.ok()) << digest.status();
+      absl::StrAppend(&digests, digest.value_or("none"), " ");
+    }
+    return digests;
   }
 
   std::string Undisturbed() {

@@ -34,8 +34,7 @@ absl::StatusOr<ServeProbe> ProbeLogits(const models::CausalLm& model, const mode
       const at::Tensor hidden_TD = model.Hidden(labelled.tokens, overlay);
       const int64_t count = std::min(kPositions, hidden_TD.size(0));
       logits.push_back(
-          at::linear(hidden_TD.narrow(0, hidden_TD.size(0) - count, count), model.HeadWeight(overlay))
-              .to(at::kFloat));
+          model.Logits(hidden_TD.narrow(0, hidden_TD.size(0) - count, count), model.HeadWeight(overlay)));
     }
     probe.logits_NV = at::cat(logits);
     return probe;
