@@ -1,12 +1,18 @@
 #include "worker/data/check.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/file.h"
 #include "common/status_macros.h"
 #include "worker/data/chunk_pipeline.h"
 #include "worker/data/contamination.h"
@@ -19,6 +25,34 @@ namespace {
 
 // A file of bad rows has no sample; looking through all of it would not find one.
 constexpr int kMaxSampleRecords = 1000;
+
+// Reads, and does not map: pages of a map would count as our memory, file by file.
+class OpenFile {
+ public:
+  OpenFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~OpenFile() { ::close(fd_); }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  absl::StatusOr<std::string> ReadAt(int64_t offset, int64_t max_bytes) const {
+    std::string bytes(static_cast<size_t>(max_bytes), '\0');
+    size_t size = 0;
+    while (size < bytes.size()) {
+      const ssize_t got =
+          ::pread(fd_, bytes.data() + size, bytes.size() - size, offset + static_cast<off_t>(size));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return ErrnoStatus(errno, path_);
+      if (got == 0) break;
+      size += static_cast<size_t>(got);
+    }
+    bytes.resize(size);
+    return bytes;
+  }
+
+ private:
+  const int fd_;
+  const std::string path_;
+};
 
 class Check {
  public:
@@ -162,9 +196,16 @@ absl::StatusOr<v1::DataReport> CheckData(const CheckRequest& request, const Prog
 }
 
 absl::StatusOr<CheckInput> CheckInputOf(const std::string& path) {
-  CheckInput input;
-  VN_ASSIGN_OR_RETURN(input.read, ReadFromFile(path, &input.size_bytes));
-  return input;
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, path);
+  // Shared with the copies that std::function makes of the reader.
+  const auto file = std::make_shared<OpenFile>(fd, path);
+  struct stat info;
+  if (::fstat(fd, &info) != 0) return ErrnoStatus(errno, path);
+  if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, ": is not a file"));
+  return CheckInput{
+      .read = [file](int64_t offset, int64_t max_bytes) { return file->ReadAt(offset, max_bytes); },
+      .size_bytes = static_cast<int64_t>(info.st_size)};
 }
 
 }  // namespace vernier::data

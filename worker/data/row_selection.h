@@ -168,6 +168,7 @@ class RowSelection {
   void NoteDuplicate(uint32_t row, uint32_t original, double similarity);
   void NoteTexts(const EncodedChunk& chunk, int64_t first_line);
   void NoteUnused(absl::Span<const std::string> columns);
+  std::string NotePrefix() const;
   void Note(std::string note);
   void SampleSource(const SourceState& source, int64_t max_rows);
   int64_t CountUses(RowUse use) const;
@@ -179,6 +180,7 @@ class RowSelection {
   void ForEachRow(uint32_t begin, uint32_t end, const See& see) const;
   Kept KeptOf(const SourceState& source, RowUse use) const;
   Findings CountFindings() const;
+  void AddNotes(v1::DataReport& report) const;
   void AddLengths(v1::DataReport& report) const;
   void AddSources(v1::DataReport& report) const;
   SourceState& current() { return sources_.back(); }
@@ -198,6 +200,7 @@ class RowSelection {
   std::vector<std::string> system_prompts_;
   std::map<std::string, Remark> remarks_;
   std::vector<std::string> notes_;
+  std::string contamination_note_;
   std::vector<v1::RowPair> duplicates_, contaminations_;
   int64_t num_bad_tokens_ = 0;
   int64_t num_train_ = 0, num_validation_ = 0;  // taken so far, for max_rows

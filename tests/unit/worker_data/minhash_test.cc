@@ -70,6 +70,13 @@ TEST(MinHashTest, CaseSpaceAndPunctuationDoNotCount) {
   EXPECT_NE(MinHash("hello world", 2), MinHash("world hello", 2));
 }
 
+// Signatures are kept in chunks and compared with those of other machines: they may never change.
+TEST(MinHashTest, SignaturesAreTheSameEverywhere) {
+  const MinHashSignature signature = *MinHash("The quick brown fox jumps over the lazy dog.", 3);
+  EXPECT_EQ(std::vector<int>(signature.begin(), signature.begin() + 8),
+            (std::vector<int>{135, 192, 113, 162, 208, 197, 17, 105}));
+}
+
 TEST(MinHashTest, TextWithoutWordsHasNoSignature) {
   EXPECT_FALSE(MinHash("", 5).has_value());
   EXPECT_FALSE(MinHash(" ... \n!", 5).has_value());

@@ -99,6 +99,21 @@ TEST(PrepareScaleTest, DamagedChunksAreMadeAgain) {
   EXPECT_EQ(run.num_tokenized - before, 3 * kChunkRecords);
 }
 
+TEST(PrepareScaleTest, ChunksThatAnotherRunDeletedAreMadeAgain) {
+  PrepareRun run({Large(3)});
+  int deletions = 0;
+  const auto made = run.Run([&](const PrepareProgress& now) {
+    if (now.phase != "writing" || deletions == 1) return;
+    ++deletions;
+    std::erase_if(run.blobs.objects,
+                  [](const auto& object) { return absl::EndsWith(object.first, ".chunk"); });
+  });
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(deletions, 1);
+  EXPECT_EQ(run.num_tokenized, 2 * 3 * kChunkRecords);
+  EXPECT_EQ(made->train_bytes, Prepare(Large(3))->train_bytes);
+}
+
 // kill -9 in the middle of the work: a child process prepares into a folder and is killed once it has
 // finished some chunks.
 TEST(PrepareScaleTest, AfterAKillOnlyUnfinishedChunksAreMade) {
@@ -285,6 +300,7 @@ TEST(DeduplicateTest, SharedSystemMessagesDoNotMakeRowsSimilar) {
   const auto made = Prepare(
       chat("how are you", "fine, thanks") + chat("what time is it", "half past nine in the morning"),
       [](v1::Task& task) {
+        task.mutable_prepare()->mutable_data()->clear_max_tokens();
         task.mutable_prepare()->mutable_data()->mutable_deduplicate()->set_kind(v1::DUPLICATE_KIND_NEAR);
       });
   ASSERT_TRUE(made.ok()) << made.status();
