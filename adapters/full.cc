@@ -1,7 +1,5 @@
 #include "adapters/full.h"
 
-#include <torch/torch.h>
-
 #include <string>
 #include <utility>
 
@@ -10,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "common/check.h"
 #include "common/text.h"
+#include "worker/models/torch.h"
 
 namespace vernier::adapters {
 namespace {

@@ -1,7 +1,6 @@
 #include "adapters/keyed_dropout.h"
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +10,7 @@
 #include "adapters/dropout_bits.h"
 #include "common/check.h"
 #include "common/philox.h"
+#include "worker/models/torch.h"
 
 namespace vernier::adapters {
 namespace {

@@ -1,5 +1,4 @@
 // LoadPeft: adapter_config.json decides the shapes, adapter_model.safetensors fills them.
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "adapters/tensor_view.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "worker/models/torch.h"
 
 namespace vernier::adapters {
 namespace {

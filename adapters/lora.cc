@@ -1,7 +1,5 @@
 #include "adapters/lora.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -16,6 +14,7 @@
 #include "common/check.h"
 #include "common/philox.h"
 #include "common/status_macros.h"
+#include "worker/models/torch.h"
 
 namespace vernier::adapters {
 namespace {

@@ -1,8 +1,8 @@
 #include "adapters/low_rank.h"
 
-#include <torch/torch.h>
-
 #include <utility>
+
+#include "worker/models/torch.h"
 
 namespace vernier::adapters {
 namespace {

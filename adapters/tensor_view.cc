@@ -1,10 +1,9 @@
 #include "adapters/tensor_view.h"
 
-#include <torch/torch.h>
-
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "worker/models/torch.h"
 
 namespace vernier::adapters {
 namespace {

@@ -14,6 +14,7 @@
 #include "common/digest.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "common/text.h"
 
 namespace vernier::client {
 namespace {
@@ -123,6 +124,24 @@ absl::Status Client::WatchJob(const std::string& name, int64_t after_sequence,
     const absl::Status status = FromGrpc(reader->Finish());
     if (!absl::IsUnavailable(status) || absl::Now() > give_up) return Explain(status);
   }
+}
+
+absl::StatusOr<std::vector<v1::JobEvent>> Client::StoredEvents(const std::string& name) {
+  grpc::ClientContext context;
+  Prepare(context, absl::Seconds(60));
+  v1::WatchJobRequest request;
+  request.set_name(name);
+  request.set_until_now(true);
+  const auto reader = jobs_->WatchJob(&context, request);
+  std::vector<v1::JobEvent> events;
+  v1::WatchJobResponse response;
+  while (reader->Read(&response)) {
+    // A live one tells of progress and is not stored.
+    if (response.has_event() && response.event().sequence() > 0) events.push_back(response.event());
+  }
+  const absl::Status status = FromGrpc(reader->Finish());
+  if (!status.ok()) return Explain(status);
+  return events;
 }
 
 absl::Status Client::StreamMetrics(const v1::StreamMetricsRequest& request,
@@ -237,6 +256,33 @@ absl::Status Client::DownloadArtifact(const v1::Artifact& artifact, const v1::Ar
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> Client::ArtifactFile(const std::string& job, const std::string& stage,
+                                                 const std::string& artifact, const std::string& file,
+                                                 int64_t max_bytes) {
+  grpc::ClientContext context;
+  Prepare(context, absl::InfiniteDuration());
+  v1::DownloadArtifactRequest request;
+  request.set_job(job);
+  request.set_stage(stage);
+  request.set_name(artifact);
+  request.set_file(file);
+  const auto reader = artifacts_->DownloadArtifact(&context, request);
+  std::string bytes;
+  v1::DownloadArtifactResponse response;
+  while (reader->Read(&response)) {
+    bytes += response.chunk();
+    if (static_cast<int64_t>(bytes.size()) <= max_bytes) continue;
+    context.TryCancel();
+    reader->Finish();
+    return absl::ResourceExhaustedError(absl::StrCat(job, " stage \"", stage, "\": ", file, " has more than ",
+                                                     HumanBytes(max_bytes),
+                                                     "; pull it with `vernier adapters pull`"));
+  }
+  const absl::Status status = FromGrpc(reader->Finish());
+  if (!status.ok()) return Explain(status);
+  return bytes;
+}
+
 absl::StatusOr<std::string> Client::ImportAdapter(const std::string& folder) {
   grpc::ClientContext context;
   Prepare(context, absl::InfiniteDuration());
@@ -271,6 +317,13 @@ absl::Status Client::Generate(const v1::GenerateRequest& request,
   v1::GenerateResponse response;
   while (reader->Read(&response)) on_piece(response);
   return Explain(FromGrpc(reader->Finish()));
+}
+
+std::unique_ptr<Conversation> Client::Converse() {
+  auto context = std::make_unique<grpc::ClientContext>();
+  Prepare(*context, absl::InfiniteDuration());
+  auto stream = artifacts_->Converse(context.get());
+  return std::make_unique<Conversation>(std::move(context), std::move(stream));
 }
 
 absl::Status Client::WaitReady(absl::Time deadline) {

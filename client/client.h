@@ -5,15 +5,18 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "client/conversation.h"
 #include "proto/grpc_status.h"
 #include "vernier/v1/admin_service.grpc.pb.h"
 #include "vernier/v1/artifact_service.grpc.pb.h"
@@ -58,6 +61,8 @@ class Client {
   absl::Status WatchJob(const std::string& name, int64_t after_sequence,
                         const std::function<bool(const v1::WatchJobResponse&)>& on_response,
                         absl::Duration patience = absl::Seconds(60));
+  // The stored events, oldest first, whether or not the job goes on.
+  absl::StatusOr<std::vector<v1::JobEvent>> StoredEvents(const std::string& name);
   absl::Status StreamMetrics(const v1::StreamMetricsRequest& request,
                              const std::function<bool(const v1::MetricPoint&)>& on_point);
 
@@ -74,10 +79,19 @@ class Client {
   // Writes one file of an artifact to `path` through a temporary file beside it, its digest checked.
   absl::Status DownloadArtifact(const v1::Artifact& artifact, const v1::ArtifactFile& file,
                                 const std::string& path);
+  // The bytes of one file of an artifact, checked by the service. `artifact` "ledger" is that of the newest
+  // checkpoint while the stage has not ended. NotFound: it is not there (yet). ResourceExhausted: it has more
+  // than `max_bytes`.
+  absl::StatusOr<std::string> ArtifactFile(const std::string& job, const std::string& stage,
+                                           const std::string& artifact, const std::string& file,
+                                           int64_t max_bytes);
   // A PEFT folder; returns "adapters/DIGEST".
   absl::StatusOr<std::string> ImportAdapter(const std::string& folder);
   absl::Status Generate(const v1::GenerateRequest& request,
                         const std::function<void(const v1::GenerateResponse&)>& on_piece);
+
+  // Many requests to one loaded model.
+  std::unique_ptr<Conversation> Converse();
 
   // OK once the service answers. Unavailable: it did not until `deadline`.
   absl::Status WaitReady(absl::Time deadline);

@@ -1,11 +1,13 @@
 #include "client/job_file.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <iterator>
 #include <map>
 #include <system_error>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
@@ -19,8 +21,27 @@ namespace {
 constexpr int64_t kMaxJobBytes = int64_t{4} << 20;
 
 bool LooksLikeFile(absl::string_view name) {
-  return absl::StrContains(name, '/') || absl::EndsWith(name, ".jsonl") || absl::EndsWith(name, ".json") ||
-         absl::EndsWith(name, ".txt");
+  constexpr absl::string_view kEndings[] = {".jsonl",   ".json", ".csv", ".tsv",
+                                            ".parquet", ".txt",  ".gz",  ".zst"};
+  return absl::StrContains(name, '/') ||
+         std::any_of(std::begin(kEndings), std::end(kEndings),
+                     [&](absl::string_view ending) { return absl::EndsWith(name, ending); });
+}
+
+// A name for the file in reports: of its letters that names may have, and another one than those taken in
+// `data`.
+std::string NameOfFile(const v1::Data& data, const std::string& path) {
+  std::string name = std::filesystem::path(path).filename().string().substr(0, 60);
+  for (char& c : name) {
+    if (!absl::ascii_isalnum(c) && c != '.' && c != '_' && c != '-') c = '_';
+  }
+  const auto taken = [&data](const std::string& wanted) {
+    return std::any_of(data.mix().begin(), data.mix().end(),
+                       [&](const v1::DataSource& source) { return source.name() == wanted; });
+  };
+  std::string free = name;
+  for (int i = 2; taken(free); ++i) free = absl::StrCat(name, "-", i);
+  return free;
 }
 
 // "5%" is a share of the rows.
@@ -45,8 +66,8 @@ class Uploader {
       VN_ASSIGN_OR_RETURN(const v1::UploadDatasetResponse response, client_.UploadDataset(path, ""));
       digest = response.dataset().digest();
       say_(absl::StrCat(response.existed() ? "known    " : "uploaded ", path, " (",
-                        HumanBytes(response.dataset().size_bytes()), ", ", response.dataset().num_rows(),
-                        " rows) as dataset ", response.dataset().name()));
+                        HumanBytes(response.dataset().size_bytes()), ", ", CountOf(response.dataset()),
+                        ") as dataset ", response.dataset().name()));
     }
     name = digest;
     return absl::OkStatus();
@@ -83,6 +104,10 @@ absl::StatusOr<v1::JobSpec> ReadJobFile(const std::string& path,
   return spec;
 }
 
+std::string CountOf(const v1::Dataset& dataset) {
+  return dataset.num_rows() > 0 ? absl::StrCat(dataset.num_rows(), " rows") : dataset.format();
+}
+
 std::vector<v1::Data*> DataOf(v1::JobSpec& spec) {
   std::vector<v1::Data*> all;
   if (spec.has_data()) all.push_back(spec.mutable_data());
@@ -99,6 +124,14 @@ absl::Status UploadLocalFiles(Client& client, const std::string& job_path, v1::J
   Uploader uploader(client, job_path, say);
   for (v1::Data* data : DataOf(spec)) {
     VN_RETURN_IF_ERROR(uploader.Resolve("data.source", *data->mutable_source()));
+    for (int i = 0; i < data->mix_size(); ++i) {
+      v1::DataSource& source = *data->mutable_mix(i);
+      const std::string written = source.source();
+      VN_RETURN_IF_ERROR(
+          uploader.Resolve(absl::StrCat("data.mix[", i, "].source"), *source.mutable_source()));
+      // Reports name the file, not the digest that stands for it.
+      if (source.name().empty() && source.source() != written) source.set_name(NameOfFile(*data, written));
+    }
     if (data->has_validation() && data->validation().source_case() == v1::ValidationData::kFrom) {
       VN_RETURN_IF_ERROR(uploader.Resolve("data.validation", *data->mutable_validation()->mutable_from()));
     }

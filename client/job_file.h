@@ -15,12 +15,15 @@ namespace vernier::client {
 // InvalidArgument: every error of the file at once, with lines.
 absl::StatusOr<v1::JobSpec> ReadJobFile(const std::string& path, const std::vector<std::string>& assignments);
 
+// "12 rows", or how the file is written where the service did not count them: "csv/alpaca".
+std::string CountOf(const v1::Dataset& dataset);
+
 // Every Data message of the job that names rows: job-wide, of `train`, of each stage.
 std::vector<v1::Data*> DataOf(v1::JobSpec& spec);
 
 // Uploads each `source` and `validation` that is a local file (relative to the job file's folder, or to the
-// current one) and puts the dataset's digest in its place. A name with '/' or ending in .jsonl, .json or .txt
-// is always a file: NotFound names it. `say` gets one line per upload.
+// current one) and puts the dataset's digest in its place. A name with '/' or the ending of a file of rows
+// (.jsonl, .csv, .parquet, .gz ...) is always a file: NotFound names it. `say` gets one line per upload.
 absl::Status UploadLocalFiles(Client& client, const std::string& job_path, v1::JobSpec& spec,
                               const std::function<void(const std::string&)>& say);
 

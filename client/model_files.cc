@@ -11,6 +11,7 @@
 #include "storage/gguf.h"
 #include "storage/model_import.h"
 #include "worker/data/text/gguf_tokenizer.h"
+#include "worker/data/text/sentencepiece_model.h"
 
 namespace vernier::client {
 namespace {
@@ -25,8 +26,16 @@ absl::StatusOr<std::string> ReadIfThere(const std::string& path) {
 }
 
 absl::Status ReadFolder(const std::string& folder, data::CodecFiles& files) {
-  VN_ASSIGN_OR_RETURN(files.tokenizer_json, ReadFile(folder + "/tokenizer.json", kMaxFileBytes));
+  VN_ASSIGN_OR_RETURN(files.tokenizer_json, ReadIfThere(folder + "/tokenizer.json"));
   VN_ASSIGN_OR_RETURN(files.tokenizer_config_json, ReadIfThere(folder + "/tokenizer_config.json"));
+  if (files.tokenizer_json.empty()) {
+    VN_ASSIGN_OR_RETURN(const std::string pieces, ReadIfThere(folder + "/tokenizer.model"));
+    if (pieces.empty()) {
+      return absl::NotFoundError(absl::StrCat(folder, ": has neither tokenizer.json nor tokenizer.model"));
+    }
+    VN_ASSIGN_OR_RETURN(files.tokenizer_json,
+                        data::TokenizerJsonFromSentencePiece(pieces, files.tokenizer_config_json));
+  }
   VN_ASSIGN_OR_RETURN(std::string jinja, ReadIfThere(folder + "/chat_template.jinja"));
   if (!jinja.empty()) files.chat_template_override = std::move(jinja);
   return absl::OkStatus();

@@ -7,7 +7,7 @@ set(VERNIER_BIN_DIR ${CMAKE_BINARY_DIR}/bin)
 
 function(_vernier_torch target scope)
   target_link_libraries(${target} ${scope} torch::cpu)
-  # Parsing torch takes about 12 CPU-seconds a file: one precompiled header serves all TORCH targets.
+  # Parsing tensors takes seconds of CPU time a file: one precompiled header serves all TORCH targets.
   target_precompile_headers(${target} REUSE_FROM vernier_torch_pch)
   # The header was compiled with -fPIC; CMake would give executables -fPIE and g++ would refuse it.
   get_target_property(_type ${target} TYPE)
@@ -77,5 +77,5 @@ if(VERNIER_TORCH)
   add_library(vernier_torch_pch STATIC ${CMAKE_SOURCE_DIR}/cmake/torch_pch.cc)
   # The same flags as its users, or g++ ignores the header.
   target_link_libraries(vernier_torch_pch PUBLIC torch::cpu Threads::Threads)
-  target_precompile_headers(vernier_torch_pch PRIVATE <torch/torch.h>)
+  target_precompile_headers(vernier_torch_pch PRIVATE ${CMAKE_SOURCE_DIR}/worker/models/torch.h)
 endif()

@@ -110,6 +110,7 @@ absl::Time Core::Impl::NextWakeup() const {
     }
   }
   for (const auto& [id, generation] : generations.all()) {
+    if (generation.idle()) next = std::min(next, generation.idle_since + options.converse_idle);
     if (generation.committed) continue;
     next = std::min(next, generation.lease.empty() ? generation.start_time + options.generate_wait
                                                    : generation.grant_time + options.prepare_timeout);
@@ -164,8 +165,9 @@ void Core::Impl::HandleTime(Draft& draft) {
       GiveUpStopping(draft, draft.Edit(place.job), place.stage);
     }
   }
-  std::vector<uint64_t> late;
+  std::vector<uint64_t> late, idle;
   for (const auto& [id, generation] : generations.all()) {
+    if (generation.idle() && generation.idle_since + options.converse_idle <= now_) idle.push_back(id);
     const absl::Time deadline = generation.lease.empty() ? generation.start_time + options.generate_wait
                                                          : generation.grant_time + options.prepare_timeout;
     if (!generation.committed && deadline <= now_) late.push_back(id);
@@ -176,6 +178,13 @@ void Core::Impl::HandleTime(Draft& draft) {
     EndGeneration(generation, absl::UnavailableError(absl::StrCat(
                                   "generate waited ", absl::FormatDuration(now_ - generation.start_time),
                                   " for an agent: ", why)));
+  }
+  for (const uint64_t id : idle) {
+    EndGeneration(*generations.Find(id),
+                  absl::UnavailableError(absl::StrCat("the conversation rested for ",
+                                                      absl::FormatDuration(options.converse_idle),
+                                                      "; its model was unloaded")));
+    draft.Reschedule();
   }
   if (next_ready_ <= now_ || reschedule_) draft.Reschedule();
 }
@@ -262,6 +271,7 @@ bool Core::Impl::Place(Draft& draft) {
   const std::vector<scheduler::Decision> decisions =
       scheduler::Schedule(now_, cluster.view, options.schedule);
   bool all_granted = true;
+  bool wanted = false;  // side work waits for a place
   std::map<std::string, std::string> waiting;
   next_ready_ = absl::InfiniteFuture();
   for (size_t i = 0; i < decisions.size(); ++i) {
@@ -281,9 +291,27 @@ bool Core::Impl::Place(Draft& draft) {
     }
     if (!is_stage) generations.Find(owner.generation)->reason = decision.reason;
     waiting[decision.key] = decision.reason;
+    wanted = wanted || (cluster.view.pending[i].kind == scheduler::WorkKind::kSide &&
+                        cluster.view.pending[i].ready_at <= now_);
   }
+  // Nobody loses an answer by it: a conversation that rests makes way for work that waits.
+  if (wanted && EndRestingConversation()) return false;
   NoteWaiting(draft, std::move(waiting));
   return all_granted;
+}
+
+bool Core::Impl::EndRestingConversation() {
+  Generation* longest = nullptr;
+  for (auto& [id, generation] : generations.all()) {
+    if (generation.idle() && (longest == nullptr || generation.idle_since < longest->idle_since)) {
+      longest = &generation;
+    }
+  }
+  if (longest == nullptr) return false;
+  EndGeneration(*longest,
+                absl::UnavailableError("other work needed the place of the conversation, which rested; "
+                                       "its model was unloaded"));
+  return true;
 }
 
 void Core::Impl::NoteWaiting(const Draft& draft, std::map<std::string, std::string> waiting) {

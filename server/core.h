@@ -61,6 +61,7 @@ class Core {
     absl::Duration prepare_timeout = absl::Seconds(30);  // for a PrepareReply
     absl::Duration stop_timeout = absl::Minutes(10);     // from StopLease to CancelLease
     absl::Duration generate_wait = absl::Seconds(60);    // for an agent with a free side slot
+    absl::Duration converse_idle = absl::Minutes(10);    // a conversation without a question
     scheduler::ScheduleOptions schedule;
     Limits limits;
     std::string store_uri;  // Task.store: where agents and trainers find the objects
@@ -167,6 +168,15 @@ class Core {
   // request. ResourceExhausted: too many at a time.
   absl::StatusOr<uint64_t> StartGenerate(absl::string_view tenant, const v1::GenerateRequest& request,
                                          absl::Time now);
+  // The same, but it stays for ContinueGenerate once its prompts are answered, for at most
+  // Options::converse_idle, and while no other side work waits for its place: then it ends with Unavailable.
+  absl::StatusOr<uint64_t> StartConversation(absl::string_view tenant, const v1::GenerateRequest& request,
+                                             absl::Time now);
+  // Further prompts. InvalidArgument: the request, or it names a model or adapter. FailedPrecondition: an
+  // answer is under way. NotFound: the conversation has ended.
+  absl::Status ContinueGenerate(uint64_t generation, const v1::GenerateRequest& request, absl::Time now);
+  // Answers that are under way end soon. OK when there is none.
+  void InterruptGenerate(uint64_t generation, absl::Time now);
   // The caller went away. No further effects for it. OK when it ended.
   void CancelGenerate(uint64_t generation, absl::Time now);
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
@@ -271,6 +272,7 @@ void Core::Impl::HandlePrepareReply(Draft& draft, const AgentSession& session,
       generation->committed = true;
       leases_.Grant(reply.lease(), now_);
       Send(session.connection, CommitMessage(reply.lease()));
+      if (std::exchange(generation->interrupted, false)) SendInterrupt(*generation);
     } else {
       EndGeneration(*generation,
                     absl::UnavailableError(absl::StrCat("agent ", generation->agent, ": ",
@@ -303,7 +305,8 @@ absl::Status Core::Impl::HandleEvent(Draft& draft, const AgentSession& session,
       generation->token == event.token()) {
     const uint64_t id = generation->id;
     const absl::Status handled = HandleGenerateEvent(*generation, session, event);
-    if (generations.Find(id) == nullptr) draft.Reschedule();
+    // It may have freed its place, or may be asked for it.
+    if (generations.Find(id) == nullptr || generation->idle()) draft.Reschedule();
     return handled;
   }
   const std::optional<StagePlace> place = Locate(draft, session, event.lease());
@@ -386,7 +389,9 @@ absl::Status Core::Impl::HandleGenerateEvent(Generation& generation, const Agent
     output.response.set_done(text.done());
     output.response.set_stop_reason(text.stop_reason());
     output.response.set_num_tokens(text.num_tokens());
+    output.response.set_error(text.error());
     effects.push_back(std::move(output));
+    if (text.done() && --generation.open_prompts == 0 && generation.task.keep()) generation.idle_since = now_;
   } else if (event.has_finished()) {
     const scheduler::AttemptEnd end = EndOf(event.finished());
     const absl::StatusCode code =

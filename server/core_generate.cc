@@ -6,18 +6,74 @@
 
 namespace vernier::server {
 
-absl::StatusOr<uint64_t> Core::StartGenerate(absl::string_view tenant, const v1::GenerateRequest& request,
-                                             absl::Time now) {
-  Draft draft = impl_->Begin(now);
-  VN_ASSIGN_OR_RETURN(v1::GenerateTask task,
-                      ResolveGenerate(request, StateCatalog(impl_->state, tenant), tenant));
-  VN_ASSIGN_OR_RETURN(const uint64_t id, impl_->generations.Start(tenant, std::move(task), draft.now()));
+absl::StatusOr<uint64_t> Core::Impl::StartGenerate(absl::string_view tenant,
+                                                   const v1::GenerateRequest& request, bool keep,
+                                                   absl::Time now) {
+  Draft draft = Begin(now);
+  VN_ASSIGN_OR_RETURN(v1::GenerateTask task, ResolveGenerate(request, StateCatalog(state, tenant), tenant));
+  task.set_keep(keep);
+  VN_ASSIGN_OR_RETURN(const uint64_t id, generations.Start(tenant, std::move(task), draft.now()));
   draft.Reschedule();
-  if (const absl::Status finished = impl_->Finish(draft); !finished.ok()) {
-    impl_->generations.Erase(id);
+  if (const absl::Status finished = Finish(draft); !finished.ok()) {
+    generations.Erase(id);
     return finished;
   }
   return id;
+}
+
+absl::StatusOr<uint64_t> Core::StartGenerate(absl::string_view tenant, const v1::GenerateRequest& request,
+                                             absl::Time now) {
+  return impl_->StartGenerate(tenant, request, /*keep=*/false, now);
+}
+
+absl::StatusOr<uint64_t> Core::StartConversation(absl::string_view tenant, const v1::GenerateRequest& request,
+                                                 absl::Time now) {
+  return impl_->StartGenerate(tenant, request, /*keep=*/true, now);
+}
+
+absl::Status Core::ContinueGenerate(uint64_t id, const v1::GenerateRequest& request, absl::Time now) {
+  impl_->Begin(now);  // what lapsed meanwhile ends first
+  Generation* const generation = impl_->generations.Find(id);
+  if (generation == nullptr || !generation->task.keep()) {
+    return absl::NotFoundError("the conversation has ended; begin another one");
+  }
+  VN_ASSIGN_OR_RETURN(const v1::GenerateTask task, ResolveFurther(request, generation->task));
+  if (!generation->idle()) {
+    return absl::FailedPreconditionError("an answer is under way; wait until it is done, or interrupt it");
+  }
+  ++generation->turn;
+  generation->open_prompts = task.prompts_size();
+  generation->idle_since = absl::InfiniteFuture();
+  *generation->task.mutable_decoding() = task.decoding();
+  v1::ServerMessage message;
+  v1::GenerateMore& more = *message.mutable_generate_more();
+  more.set_lease(generation->lease);
+  more.set_turn(generation->turn);
+  *more.mutable_prompts() = task.prompts();
+  *more.mutable_decoding() = task.decoding();
+  impl_->SendToAgentOf(*generation, std::move(message));
+  return absl::OkStatus();
+}
+
+void Core::InterruptGenerate(uint64_t id, absl::Time now) {
+  impl_->Begin(now);
+  Generation* const generation = impl_->generations.Find(id);
+  if (generation == nullptr || generation->idle()) return;
+  generation->interrupted = !generation->committed;  // told once its task begins
+  if (generation->committed) impl_->SendInterrupt(*generation);
+}
+
+void Core::Impl::SendInterrupt(const Generation& generation) {
+  v1::ServerMessage message;
+  message.mutable_generate_more()->set_lease(generation.lease);
+  message.mutable_generate_more()->set_turn(generation.turn);
+  message.mutable_generate_more()->set_interrupt(true);
+  SendToAgentOf(generation, std::move(message));
+}
+
+void Core::Impl::SendToAgentOf(const Generation& generation, v1::ServerMessage message) {
+  if (const ConnectionId connection = agents.ConnectionOf(generation.agent))
+    Send(connection, std::move(message));
 }
 
 void Core::CancelGenerate(uint64_t id, absl::Time now) {

@@ -44,6 +44,10 @@ class Core::Impl {
   void Disconnect(ConnectionId connection, absl::Time now);
 
   // core_generate.cc
+  absl::StatusOr<uint64_t> StartGenerate(absl::string_view tenant, const v1::GenerateRequest& request,
+                                         bool keep, absl::Time now);
+  void SendInterrupt(const Generation& generation);
+  void SendToAgentOf(const Generation& generation, v1::ServerMessage message);
   void EndGeneration(Generation& generation, const absl::Status& status);
 
   // Members that the faces in core_*.cc use directly.
@@ -72,6 +76,8 @@ class Core::Impl {
     std::vector<Owner> owners;
   };
   Cluster ClusterOf(const Draft& draft) const;
+  // The one that has rested longest. False: none rests.
+  bool EndRestingConversation();
   // Keeps why things wait, for views and the log.
   void NoteWaiting(const Draft& draft, std::map<std::string, std::string> waiting);
   bool Grant(Draft& draft, const StagePlace& place, const scheduler::Placement& placement);

@@ -134,7 +134,8 @@ absl::Status Core::DeleteDataset(absl::string_view tenant, absl::string_view nam
   VN_ASSIGN_OR_RETURN(const v1::Dataset dataset, impl_->state.datasets.Resolve(tenant, name));
   const std::string& digest = dataset.digest();
   const std::string user = UserOf(impl_->state, tenant, [&](const StageRecord& stage) {
-    return stage.dataset_digest() == digest || stage.validation_digest() == digest;
+    return stage.dataset_digest() == digest || stage.validation_digest() == digest ||
+           absl::c_linear_search(stage.mix_digests(), digest);
   });
   const bool last_name = !HasOtherName(impl_->state.datasets, tenant, dataset);
   if (last_name && !user.empty()) return InUse("dataset", dataset.name(), user);

@@ -28,6 +28,7 @@
 #include "server/jobs/sqlite_job_store.h"
 #include "server/metrics_http.h"
 #include "storage/registry.h"
+#include "worker/data/text/folder_tokenizer.h"
 #include "worker/data/text/gguf_tokenizer.h"
 
 namespace vernier::server {
@@ -96,6 +97,7 @@ absl::StatusOr<ControlPlane::Options> MakeOptions(const Flags& flags, const Data
   options.grpc.token_where = dir.token_path();
   VN_ASSIGN_OR_RETURN(options.grpc.models.import_roots, ResolveRoots(flags.import_roots));
   options.grpc.models.tokenizer_from_gguf = data::TokenizerJsonFromGguf;
+  options.grpc.models.tokenizer_from_folder = data::TokenizerJsonFromFolder;
   options.grpc.admin.data_dir = dir.path();
   options.grpc.admin.import_root = absl::StrJoin(options.grpc.models.import_roots, ":");
   options.grpc.admin.start_time = absl::Now();

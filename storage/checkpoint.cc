@@ -19,7 +19,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr absl::string_view kFormat = "vernier.checkpoint";
 constexpr absl::string_view kStateName = "state.json";
 constexpr absl::string_view kTensorsSuffix = ".safetensors";
 constexpr int64_t kMaxStateBytes = int64_t{64} << 20;
@@ -55,7 +54,7 @@ absl::StatusOr<CheckpointId> CheckpointId::Parse(absl::string_view name) {
 
 CheckpointWriter::CheckpointWriter(ObjectStore& store, absl::string_view checkpoints_folder, CheckpointId id)
     : store_(&store), id_(std::move(id)), folder_(FolderOf(checkpoints_folder, id_)) {
-  manifest_.format = std::string(kFormat);
+  manifest_.format = std::string(kCheckpointFormat);
 }
 
 absl::Status CheckpointWriter::CheckNew(absl::string_view name) const {
@@ -105,7 +104,7 @@ absl::StatusOr<CheckpointWriter::Committed> CheckpointWriter::Commit(const Json&
 absl::StatusOr<Checkpoint> Checkpoint::Open(ObjectStore& store, absl::string_view folder,
                                             absl::string_view manifest_sha256) {
   Checkpoint checkpoint(store, std::string(folder));
-  VN_ASSIGN_OR_RETURN(checkpoint.manifest_, ReadManifest(store, folder, kFormat, 1, manifest_sha256));
+  VN_ASSIGN_OR_RETURN(checkpoint.manifest_, ReadManifest(store, folder, kCheckpointFormat, 1, manifest_sha256));
   VN_RETURN_IF_ERROR(VerifyParts(store, folder, checkpoint.manifest_));
   const std::string state_key = absl::StrCat(folder, "/", kStateName);
   if (checkpoint.manifest_.Find(kStateName) == nullptr) {

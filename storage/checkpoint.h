@@ -20,6 +20,8 @@
 
 namespace vernier::storage {
 
+inline constexpr absl::string_view kCheckpointFormat = "vernier.checkpoint";  // of its manifest
+
 struct CheckpointId {
   int64_t step = 0;         // optimiser updates done, >= 0
   uint64_t token = 0;       // fencing token of the lease

@@ -4,13 +4,29 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "storage/gguf_dequant_k.h"
+#include "storage/half_float.h"
 
 namespace vernier::storage {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "GGUF files are little-endian");
 
-enum : uint32_t { kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ4_1 = 3, kQ8_0 = 8, kBF16 = 30 };
+enum : uint32_t {
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
+  kQ8_0 = 8,
+  kQ2_K = 10,
+  kQ3_K = 11,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kBF16 = 30
+};
 constexpr int64_t kBlock = 32;
 
 // Sizes: ggml's GGML_QUANT_SIZES. Ids without a row are retired types.
@@ -19,15 +35,15 @@ constexpr GgmlType kTypes[] = {
     {kF16, "F16", 1, 2, true},
     {kQ4_0, "Q4_0", kBlock, 2 + 16, true},
     {kQ4_1, "Q4_1", kBlock, 2 + 2 + 16, true},
-    {6, "Q5_0", 32, 2 + 4 + 16, false},
-    {7, "Q5_1", 32, 2 + 2 + 4 + 16, false},
+    {kQ5_0, "Q5_0", kBlock, 2 + 4 + 16, true},
+    {kQ5_1, "Q5_1", kBlock, 2 + 2 + 4 + 16, true},
     {kQ8_0, "Q8_0", kBlock, 2 + 32, true},
     {9, "Q8_1", 32, 4 + 4 + 32, false},
-    {10, "Q2_K", 256, 2 + 2 + 16 + 64, false},
-    {11, "Q3_K", 256, 2 + 64 + 32 + 12, false},
-    {12, "Q4_K", 256, 2 + 2 + 128 + 12, false},
-    {13, "Q5_K", 256, 2 + 2 + 128 + 32 + 12, false},
-    {14, "Q6_K", 256, 2 + 128 + 64 + 16, false},
+    {kQ2_K, "Q2_K", kSuperBlock, 2 + 2 + 16 + 64, true},
+    {kQ3_K, "Q3_K", kSuperBlock, 2 + 64 + 32 + 12, true},
+    {kQ4_K, "Q4_K", kSuperBlock, 2 + 2 + 128 + 12, true},
+    {kQ5_K, "Q5_K", kSuperBlock, 2 + 2 + 128 + 32 + 12, true},
+    {kQ6_K, "Q6_K", kSuperBlock, 2 + 128 + 64 + 16, true},
     {15, "Q8_K", 256, 4 + 256 + 32, false},
     {16, "IQ2_XXS", 256, 2 + 64, false},
     {17, "IQ2_XS", 256, 2 + 64 + 8, false},
@@ -55,19 +71,6 @@ uint16_t LoadU16(const char* bytes) {
   uint16_t value;
   std::memcpy(&value, bytes, sizeof(value));
   return value;
-}
-
-float FloatOfHalf(uint16_t half) {
-  const uint32_t sign = uint32_t{half & 0x8000U} << 16;
-  const uint32_t exponent = (half >> 10) & 0x1FU;
-  const uint32_t mantissa = half & 0x3FFU;
-  if (exponent == 0) {  // zero and subnormals: mantissa * 2^-24, exact in float
-    const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
-    return sign == 0 ? magnitude : -magnitude;
-  }
-  // Bias 15 becomes 127; infinities and NaNs keep their all-ones exponent.
-  const uint32_t wide = exponent == 0x1F ? 0xFFU : exponent + (127 - 15);
-  return std::bit_cast<float>(sign | (wide << 23) | (mantissa << 13));
 }
 
 void DequantizeF16(const char* in, absl::Span<float> out) {
@@ -109,6 +112,46 @@ void DequantizeQ4_1(const char* in, absl::Span<float> out) {
     const float scale = FloatOfHalf(LoadU16(in));
     const float minimum = FloatOfHalf(LoadU16(in + 2));
     UnpackNibbles(in + 4, &out[at], [=](int q) { return scale * static_cast<float>(q) + minimum; });
+  }
+}
+
+// The 5-bit types: the four low bits as in the 4-bit types, then the bit `i` of `high` for value i.
+template <typename Value>
+void UnpackFiveBits(const char* in, uint32_t high, float* out, const Value& value) {
+  for (int i = 0; i < kBlock / 2; ++i) {
+    const auto byte = static_cast<unsigned char>(in[i]);
+    out[i] = value(static_cast<int>((byte & 0x0FU) | ((high >> i) & 1U) << 4));
+    out[i + kBlock / 2] = value(static_cast<int>((byte >> 4) | ((high >> (i + kBlock / 2)) & 1U) << 4));
+  }
+}
+
+uint32_t LoadU32(const char* bytes) {
+  uint32_t value;
+  std::memcpy(&value, bytes, sizeof(value));
+  return value;
+}
+
+void DequantizeQ5_0(const char* in, absl::Span<float> out) {
+  for (size_t at = 0; at < out.size(); at += kBlock, in += 2 + 4 + kBlock / 2) {
+    const float scale = FloatOfHalf(LoadU16(in));
+    UnpackFiveBits(in + 6, LoadU32(in + 2), &out[at],
+                   [=](int q) { return scale * static_cast<float>(q - 16); });
+  }
+}
+
+void DequantizeQ5_1(const char* in, absl::Span<float> out) {
+  for (size_t at = 0; at < out.size(); at += kBlock, in += 4 + 4 + kBlock / 2) {
+    const float scale = FloatOfHalf(LoadU16(in));
+    const float minimum = FloatOfHalf(LoadU16(in + 2));
+    UnpackFiveBits(in + 8, LoadU32(in + 4), &out[at],
+                   [=](int q) { return scale * static_cast<float>(q) + minimum; });
+  }
+}
+
+void DequantizeSuperBlocks(const char* in, int64_t block_bytes, void (*one)(const uint8_t*, float*),
+                           absl::Span<float> out) {
+  for (size_t at = 0; at < out.size(); at += kSuperBlock, in += block_bytes) {
+    one(reinterpret_cast<const uint8_t*>(in), &out[at]);
   }
 }
 
@@ -165,6 +208,27 @@ absl::Status Dequantize(uint32_t type, absl::string_view bytes, absl::Span<float
       break;
     case kQ4_1:
       DequantizeQ4_1(bytes.data(), out);
+      break;
+    case kQ5_0:
+      DequantizeQ5_0(bytes.data(), out);
+      break;
+    case kQ5_1:
+      DequantizeQ5_1(bytes.data(), out);
+      break;
+    case kQ2_K:
+      DequantizeSuperBlocks(bytes.data(), known->block_bytes, DequantizeBlockQ2K, out);
+      break;
+    case kQ3_K:
+      DequantizeSuperBlocks(bytes.data(), known->block_bytes, DequantizeBlockQ3K, out);
+      break;
+    case kQ4_K:
+      DequantizeSuperBlocks(bytes.data(), known->block_bytes, DequantizeBlockQ4K, out);
+      break;
+    case kQ5_K:
+      DequantizeSuperBlocks(bytes.data(), known->block_bytes, DequantizeBlockQ5K, out);
+      break;
+    case kQ6_K:
+      DequantizeSuperBlocks(bytes.data(), known->block_bytes, DequantizeBlockQ6K, out);
       break;
   }
   return absl::OkStatus();

@@ -1,4 +1,5 @@
-// GGUF files of architecture "llama". Internal to the import.
+// GGUF files of architecture "llama": llama, and mistral where its window is not used. Internal to the
+// import.
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -6,8 +7,7 @@
 
 namespace vernier::storage {
 
-// InvalidArgument: the file is no plain llama (mixture of experts, scaled rotary positions, partial rotation)
-// or is inconsistent; says what.
+// InvalidArgument: the file is no plain llama or is inconsistent; says what.
 absl::StatusOr<GgufPlan> PlanGgufLlama(const Gguf& gguf);
 
 }  // namespace vernier::storage

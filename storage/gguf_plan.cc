@@ -115,8 +115,8 @@ absl::StatusOr<int64_t> GgufPlanner::Rows(absl::string_view name) const {
   return tensor->shape.front();
 }
 
-absl::Status GgufPlanner::Add(absl::string_view source, std::string target, std::vector<int64_t> shape,
-                              GgufLayout layout, int64_t num_heads) {
+absl::StatusOr<const GgufTensor*> GgufPlanner::Take(absl::string_view source,
+                                                    const std::vector<int64_t>& shape) {
   const GgufTensor* tensor = gguf_.FindTensor(source);
   if (tensor == nullptr) return Bad(absl::StrCat("has no tensor \"", source, "\""));
   if (tensor->shape != shape) {
@@ -128,11 +128,23 @@ absl::Status GgufPlanner::Add(absl::string_view source, std::string target, std:
     return Bad(absl::StrCat("tensor \"", source, "\": ", readable.message(),
                             "; get the model with one of these types"));
   }
+  taken_.insert(std::string(source));
+  return tensor;
+}
+
+absl::Status GgufPlanner::Read(absl::string_view source, const std::vector<int64_t>& shape,
+                               absl::Span<float> out) {
+  VN_ASSIGN_OR_RETURN(const GgufTensor* tensor, Take(source, shape));
+  return Dequantize(tensor->type, tensor->bytes, out);
+}
+
+absl::Status GgufPlanner::Add(absl::string_view source, std::string target, std::vector<int64_t> shape,
+                              GgufLayout layout, int64_t num_heads) {
+  VN_ASSIGN_OR_RETURN(const GgufTensor* tensor, Take(source, shape));
   VN_CHECK(layout != GgufLayout::kSplitHalves || shape[0] % (2 * num_heads) == 0);
   if (layout == GgufLayout::kTransposed) std::swap(shape.at(0), shape.at(1));
   PlannedTensor planned{{std::move(target), Dtype::kF32, std::move(shape)}, tensor, layout, num_heads};
   planned_.push_back(std::move(planned));
-  taken_.insert(std::string(source));
   return absl::OkStatus();
 }
 
@@ -169,6 +181,10 @@ absl::Status WritePlanned(const PlannedTensor& tensor, std::vector<float>& value
       break;
     case GgufLayout::kSplitHalves:
       VN_RETURN_IF_ERROR(AppendSplitHalves(values, tensor.source->shape[0], tensor.num_heads, writer));
+      break;
+    case GgufLayout::kMinusOne:
+      for (float& value : values) value -= 1.0F;
+      VN_RETURN_IF_ERROR(writer.Append(values));
       break;
     case GgufLayout::kTransposed:
       VN_RETURN_IF_ERROR(AppendTransposed(values, tensor.source->shape[0], writer));

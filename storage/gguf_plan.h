@@ -1,5 +1,5 @@
 // How the tensors and the metadata of a GGUF file become a Hugging Face model: one function per architecture
-// (gguf_llama.h, gguf_gpt2.h) makes the plan, WritePlanned carries it out. Internal to the import.
+// (gguf_llama.h, gguf_gpt2.h, ...) makes the plan, WritePlanned carries it out. Internal to the import.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "storage/gguf.h"
 #include "storage/object_store.h"
 #include "storage/safetensors.h"
@@ -26,6 +27,8 @@ enum class GgufLayout {
   kSplitHalves,
   // [out, in] becomes [in, out], as GPT-2's Conv1D keeps it.
   kTransposed,
+  // Gemma's norms: GGUF keeps 1 + w, Hugging Face w.
+  kMinusOne,
 };
 
 struct PlannedTensor {
@@ -56,12 +59,15 @@ class GgufPlanner {
   absl::StatusOr<double> PositiveNumber(absl::string_view field) const;
   absl::StatusOr<double> PositiveNumberOr(absl::string_view field, double fallback) const;
   std::string Key(absl::string_view field) const;
+  bool Has(absl::string_view field) const { return gguf_.Has(Key(field)); }
 
   bool HasTensor(absl::string_view name) const { return gguf_.FindTensor(name) != nullptr; }
   // Plans `source` to become `target`; `shape` is the source's. InvalidArgument: the file has no such tensor,
   // it has another shape or a type that cannot be read.
   absl::Status Add(absl::string_view source, std::string target, std::vector<int64_t> shape,
                    GgufLayout layout = GgufLayout::kSame, int64_t num_heads = 0);
+  // The values of a tensor of the shape `shape` that becomes none of its own: out.size() of them.
+  absl::Status Read(absl::string_view source, const std::vector<int64_t>& shape, absl::Span<float> out);
   // Size of the slowest dimension. InvalidArgument: no such tensor, or a scalar.
   absl::StatusOr<int64_t> Rows(absl::string_view name) const;
   // Plans the output projection [rows, width] as lm_head.weight. False: there is none of its own, since the
@@ -73,6 +79,9 @@ class GgufPlanner {
   absl::Status Bad(absl::string_view what) const;
 
  private:
+  // InvalidArgument: no such tensor, another shape, a type that cannot be read.
+  absl::StatusOr<const GgufTensor*> Take(absl::string_view source, const std::vector<int64_t>& shape);
+
   const Gguf& gguf_;
   const std::string architecture_;
   std::vector<PlannedTensor> planned_;

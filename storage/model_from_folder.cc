@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -16,6 +17,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "storage/bounded_json.h"
+#include "storage/model_context.h"
 #include "storage/model_family.h"
 #include "storage/safetensors.h"
 #include "storage/source_path.h"
@@ -27,6 +29,7 @@ using Json = nlohmann::json;
 
 constexpr absl::string_view kConfig = "config.json";
 constexpr absl::string_view kTokenizer = "tokenizer.json";
+constexpr absl::string_view kSentencePiece = "tokenizer.model";
 constexpr absl::string_view kTokenizerConfig = "tokenizer_config.json";
 constexpr absl::string_view kTemplate = "chat_template.jinja";
 constexpr absl::string_view kSingle = "model.safetensors";
@@ -36,26 +39,30 @@ constexpr absl::string_view kOptional[] = {"generation_config.json", kTokenizerC
                                            "special_tokens_map.json", kTemplate};
 constexpr size_t kMaxFolderEntries = 10'000;
 constexpr size_t kMaxShards = 10'000;
+constexpr int64_t kMaxTokenizerBytes = int64_t{256} << 20;
 
 class FolderReader {
  public:
-  FolderReader(const std::string& folder, const std::string& root) : folder_(folder), root_(root) {}
+  FolderReader(const std::string& folder, const std::string& root, const TokenizerFromFolder& tokenizer)
+      : folder_(folder), root_(root), tokenizer_(tokenizer) {}
 
   absl::StatusOr<ModelDraft> Read() {
     VN_RETURN_IF_ERROR(ReadConfig());
     VN_RETURN_IF_ERROR(AddFile(kConfig));
-    absl::Status tokenizer = AddFile(kTokenizer);
-    if (absl::IsNotFound(tokenizer)) {
-      return absl::NotFoundError(absl::StrCat(
-          PathOf(kTokenizer), ": no such file; save the tokenizer in the `tokenizers` library's form ",
-          "(tokenizer.save_pretrained of a fast tokenizer)"));
+    const bool has_pieces = tokenizer_ && Exists(kSentencePiece);
+    if (!Exists(kTokenizer) && !has_pieces) {
+      return absl::NotFoundError(absl::StrCat(PathOf(kTokenizer), ": no such file",
+                                              tokenizer_ ? ", nor is there tokenizer.model" : "",
+                                              "; save the tokenizer in the `tokenizers` library's form ",
+                                              "(tokenizer.save_pretrained of a fast tokenizer)"));
     }
-    VN_RETURN_IF_ERROR(tokenizer);
+    if (Exists(kTokenizer)) VN_RETURN_IF_ERROR(AddFile(kTokenizer));
     for (const absl::string_view name : kOptional) {
       if (Exists(name)) VN_RETURN_IF_ERROR(AddFile(name));
     }
     VN_ASSIGN_OR_RETURN(draft_.model.has_chat_template, HasChatTemplate());
     VN_RETURN_IF_ERROR(ReadWeights());
+    if (tokenizer_) VN_RETURN_IF_ERROR(ReadTokenizer());
     return std::move(draft_);
   }
 
@@ -76,6 +83,28 @@ class FolderReader {
     if (error) return ErrnoStatus(error.value(), PathOf(name));
     draft_.files.push_back(
         {std::string(name), size, [path](ByteSink& sink) { return StreamFile(path, sink); }});
+    return absl::OkStatus();
+  }
+
+  // "" when the folder has no such file.
+  absl::StatusOr<std::string> ReadTokenizerFile(absl::string_view name) const {
+    if (!Exists(name)) return "";
+    VN_ASSIGN_OR_RETURN(const std::string path, ResolveFile(PathOf(name), root_));
+    return ReadFile(path, kMaxTokenizerBytes);
+  }
+
+  // Checks the tokenizer, and writes tokenizer.json where the folder has none.
+  absl::Status ReadTokenizer() {
+    TokenizerFiles files;
+    VN_ASSIGN_OR_RETURN(files.tokenizer_json, ReadTokenizerFile(kTokenizer));
+    VN_ASSIGN_OR_RETURN(files.tokenizer_model, ReadTokenizerFile(kSentencePiece));
+    VN_ASSIGN_OR_RETURN(files.tokenizer_config_json, ReadTokenizerFile(kTokenizerConfig));
+    files.embedding_rows = vocab_rows_;
+    absl::StatusOr<std::string> text = tokenizer_(files);
+    if (!text.ok()) return Annotate(text.status(), folder_);
+    if (files.tokenizer_json.empty()) {
+      draft_.files.push_back(TextFile(std::string(kTokenizer), *std::move(text)));
+    }
     return absl::OkStatus();
   }
 
@@ -122,12 +151,59 @@ class FolderReader {
                        "), which is not supported in Hugging Face folders; import the original model"));
     }
     draft_.model.architecture = std::string(family_->name);
-    VN_ASSIGN_OR_RETURN(draft_.model.context_length, PositiveField(config, family_->context_field));
+    VN_RETURN_IF_ERROR(CheckRopeTypes(config));
+    VN_ASSIGN_OR_RETURN(draft_.model.context_length, ReadContext(config));
     VN_ASSIGN_OR_RETURN(draft_.model.vocab_size, PositiveField(config, "vocab_size"));
     const auto tied = config.find("tie_word_embeddings");
-    // Absent: gpt2 ties by default, llama does not; only the count of parameters depends on it.
-    tied_ = tied != config.end() && tied->is_boolean() ? tied->get<bool>() : family_->name == "gpt2";
+    tied_ = tied != config.end() && tied->is_boolean() ? tied->get<bool>() : family_->tied_by_default;
     return absl::OkStatus();
+  }
+
+  // The names of rotary scalings; what else may be wrong with them is said when the model is loaded.
+  absl::Status CheckRopeTypes(const Json& config) const {
+    if (family_->rope_types.empty()) return absl::OkStatus();
+    for (const char* const field : {"rope_scaling", "rope_parameters"}) {
+      const auto rope = config.find(field);
+      if (rope == config.end() || !rope->is_object()) continue;
+      VN_RETURN_IF_ERROR(CheckRopeType(field, *rope));
+      // One for each kind of layer.
+      for (const auto& [kind, value] : rope->items()) {
+        if (!value.is_object()) continue;
+        VN_RETURN_IF_ERROR(CheckRopeType(absl::StrCat(field, ".", Excerpt(kind)), value));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckRopeType(absl::string_view field, const Json& rope) const {
+    const auto type = rope.contains("rope_type") ? rope.find("rope_type") : rope.find("type");
+    if (type == rope.end() || !type->is_string()) return absl::OkStatus();
+    const std::string& name = type->get_ref<const std::string&>();
+    if (absl::c_linear_search(family_->rope_types, name)) return absl::OkStatus();
+    return Bad(kConfig,
+               absl::StrCat(field, ": type \"", Excerpt(name), "\" is not supported for ", family_->name,
+                            "; supported: ", absl::StrJoin(family_->rope_types, ", ")));
+  }
+
+  // Lenient, as above.
+  absl::StatusOr<int64_t> ReadContext(const Json& config) const {
+    VN_ASSIGN_OR_RETURN(const int64_t positions, PositiveField(config, family_->context_field));
+    for (const char* const field : {"rope_scaling", "rope_parameters"}) {
+      const auto rope = config.find(field);
+      if (rope == config.end() || !rope->is_object()) continue;
+      const auto type = rope->contains("rope_type") ? rope->find("rope_type") : rope->find("type");
+      const auto factor = rope->find("factor");
+      // Beside the object it counts before the one within.
+      constexpr char kOriginal[] = "original_max_position_embeddings";
+      const auto beside = config.find(kOriginal);
+      const auto original = beside != config.end() ? beside : rope->find(kOriginal);
+      if (type == rope->end() || !type->is_string() || factor == rope->end() || !factor->is_number()) break;
+      const bool has_original =
+          (beside != config.end() || original != rope->end()) && original->is_number_integer();
+      return ScaledContext(type->get_ref<const std::string&>(), factor->get<double>(),
+                           has_original ? original->get<int64_t>() : positions, positions);
+    }
+    return positions;
   }
 
   // A model_type has several classes; only the causal language model has a head for what comes next.
@@ -199,6 +275,11 @@ class FolderReader {
     if (vocab_rows_ != draft_.model.vocab_size) {
       return Bad(kConfig, absl::StrCat("vocab_size = ", draft_.model.vocab_size,
                                        ", but the token embedding has ", vocab_rows_, " rows"));
+    }
+    if (!tied_ && !has_head_) {
+      return Bad(weights_name_, absl::StrCat("has no ", family_->head,
+                                             ", and config.json does not tie it to the embedding; "
+                                             "set tie_word_embeddings to true if the embedding is the head"));
     }
     return absl::OkStatus();
   }
@@ -276,6 +357,8 @@ class FolderReader {
   absl::Status CountTensor(absl::string_view file, const TensorView& tensor) {
     // Masks and rotary tables that old checkpoints carry along; nobody reads them.
     if (absl::EndsWith(tensor.name, ".attn.bias") || absl::EndsWith(tensor.name, ".attn.masked_bias") ||
+        absl::EndsWith(tensor.name, ".attention.bias") ||
+        absl::EndsWith(tensor.name, ".attention.masked_bias") ||
         absl::EndsWith(tensor.name, ".rotary_emb.inv_freq")) {
       return absl::OkStatus();
     }
@@ -287,25 +370,30 @@ class FolderReader {
     const bool is_embedding = tensor.name == family_->embedding ||
                               absl::EndsWith(tensor.name, absl::StrCat(".", family_->embedding));
     if (is_embedding && !tensor.shape.empty()) vocab_rows_ = tensor.shape[0];
+    const bool is_head = tensor.name == family_->head || tensor.name == "lm_head.weight";
+    has_head_ = has_head_ || is_head;
     // A tied head is the embedding once more.
-    if (tied_ && tensor.name == "lm_head.weight") return absl::OkStatus();
+    if (tied_ && is_head) return absl::OkStatus();
     draft_.model.num_parameters += tensor.NumElements();
     return absl::OkStatus();
   }
 
   const std::string& folder_;
   const std::string& root_;
+  const TokenizerFromFolder& tokenizer_;
   ModelDraft draft_;
   const ModelFamily* family_ = nullptr;
   bool tied_ = false;
+  bool has_head_ = false;
   absl::string_view weights_name_ = kSingle;  // what messages about the weights as a whole name
   int64_t vocab_rows_ = 0;
 };
 
 }  // namespace
 
-absl::StatusOr<ModelDraft> DraftFromFolder(const std::string& folder, const std::string& root) {
-  return FolderReader(folder, root).Read();
+absl::StatusOr<ModelDraft> DraftFromFolder(const std::string& folder, const std::string& root,
+                                           const TokenizerFromFolder& tokenizer) {
+  return FolderReader(folder, root, tokenizer).Read();
 }
 
 }  // namespace vernier::storage

@@ -11,6 +11,7 @@ namespace vernier::storage {
 // Checks config.json and the headers of the weights; `root` as in ImportOptions.
 // NotFound: a file is missing. InvalidArgument: not a model that can be imported (what and why).
 // PermissionDenied: a file's link leads out of `root`.
-absl::StatusOr<ModelDraft> DraftFromFolder(const std::string& folder, const std::string& root);
+absl::StatusOr<ModelDraft> DraftFromFolder(const std::string& folder, const std::string& root,
+                                           const TokenizerFromFolder& tokenizer);
 
 }  // namespace vernier::storage

@@ -140,7 +140,7 @@ absl::StatusOr<ModelDraft> DraftFromGguf(std::shared_ptr<const Gguf> gguf,
                                          const TokenizerFromGguf& tokenizer) {
   VN_RETURN_IF_ERROR(RefuseOtherThanModel(*gguf));
   VN_ASSIGN_OR_RETURN(const absl::string_view architecture, gguf->GetString("general.architecture"));
-  VN_ASSIGN_OR_RETURN(const ModelFamily* family, FindModelFamily(gguf->name(), architecture));
+  VN_ASSIGN_OR_RETURN(const ModelFamily* family, FindGgufFamily(gguf->name(), architecture));
   VN_ASSIGN_OR_RETURN(GgufPlan plan, family->plan_gguf(*gguf));
   VN_ASSIGN_OR_RETURN(const absl::Span<const absl::string_view> tokens, gguf->GetStrings(kTokensKey));
   if (static_cast<int64_t>(tokens.size()) > plan.vocab_size) {
@@ -174,7 +174,7 @@ absl::StatusOr<ModelDraft> DraftFromGguf(std::shared_ptr<const Gguf> gguf,
 
 absl::StatusOr<std::string> TokenizerConfigFromGguf(const Gguf& gguf) {
   VN_ASSIGN_OR_RETURN(const absl::string_view architecture, gguf.GetString("general.architecture"));
-  VN_ASSIGN_OR_RETURN(const ModelFamily* family, FindModelFamily(gguf.name(), architecture));
+  VN_ASSIGN_OR_RETURN(const ModelFamily* family, FindGgufFamily(gguf.name(), architecture));
   VN_ASSIGN_OR_RETURN(const GgufPlan plan, family->plan_gguf(gguf));
   VN_ASSIGN_OR_RETURN(const SpecialTokens special, FindSpecialTokens(gguf));
   VN_ASSIGN_OR_RETURN(const Json config, TokenizerConfig(gguf, special, plan.context_length));

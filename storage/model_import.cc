@@ -169,7 +169,7 @@ class Importer {
  private:
   absl::StatusOr<ImportedModel> ImportFolder(const std::string& source) {
     const Progress reading(options_.progress, "reading", 0.0, 0.0, 0);
-    VN_ASSIGN_OR_RETURN(ModelDraft draft, DraftFromFolder(source, options_.root));
+    VN_ASSIGN_OR_RETURN(ModelDraft draft, DraftFromFolder(source, options_.root, options_.tokenizer_from_folder));
     return Store(std::move(draft), source, 0.0);
   }
 

@@ -9,8 +9,8 @@
 //     manifest.json            format "vernier.model"; docs/formats/model.md
 //
 // Sources: a Hugging Face folder, copied as it is; or a GGUF file, whose tensors become F32 under Hugging
-// Face's parameter names (llama: q and k rows back in Hugging Face's rotary order; gpt2: Conv1D's [in, out]).
-// Architectures: llama, gpt2.
+// Face's parameter names (llama: q and k rows back in Hugging Face's rotary order; gpt2: Conv1D's [in, out];
+// gemma: norms less one). Architectures: model_family.cc's table.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ inline constexpr absl::string_view kModelFormat = "vernier.model";
 
 struct ImportedModel {
   std::string digest;        // SHA-256 hex over the parts (DigestOfParts)
-  std::string architecture;  // llama, gpt2
+  std::string architecture;  // Hugging Face's model_type: llama, qwen2, ...
   int64_t num_parameters = 0;
   int64_t size_bytes = 0;      // of all parts
   int64_t context_length = 0;  // tokens
@@ -41,8 +41,21 @@ using ImportProgress = std::function<void(double fraction, absl::string_view pha
 // The text of tokenizer.json made from a GGUF file's vocabulary.
 using TokenizerFromGguf = std::function<absl::StatusOr<std::string>(const Gguf&)>;
 
+
+// The tokenizer of a Hugging Face folder; "": there is no such file.
+struct TokenizerFiles {
+  std::string tokenizer_json;
+  std::string tokenizer_model;  // SentencePiece's
+  std::string tokenizer_config_json;
+  int64_t embedding_rows = 0;
+};
+// The text of the tokenizer.json to store. Sees one of the first two files at least.
+using TokenizerFromFolder = std::function<absl::StatusOr<std::string>(const TokenizerFiles&)>;
+
 struct ImportOptions {
   TokenizerFromGguf tokenizer_from_gguf;  // unset: GGUF files are refused
+  // Unset: tokenizer.json is copied unread, and folders without it are refused.
+  TokenizerFromFolder tokenizer_from_folder;
   ImportProgress progress;                // may be unset; called from the importing thread
   std::string root;  // when set, files whose real path (links followed) is not below it are refused
 };

@@ -52,8 +52,9 @@ absl::StatusOr<v1::Artifact> Choose(const v1::ListArtifactsResponse& response, c
   for (const v1::Artifact& artifact : response.artifacts()) {
     absl::StrAppend(&all, all.empty() ? "" : ", ", artifact.stage(), "/", artifact.name());
     if (!options.stage.empty() && artifact.stage() != options.stage) continue;
-    // Without a name: what training made, not what judged it.
-    if (options.name.empty() ? artifact.name() == "evaluation" : artifact.name() != options.name) continue;
+    // Without a name: what training made, not what judged it or kept its books.
+    const bool beside = artifact.name() == "evaluation" || artifact.name() == "ledger";
+    if (options.name.empty() ? beside : artifact.name() != options.name) continue;
     fitting.push_back(&artifact);
   }
   if (fitting.size() == 1) return *fitting.front();

@@ -45,6 +45,9 @@ void AddDatasetCommands(CLI::App& app, Cli& cli);    // datasets ...
 void AddModelCommands(CLI::App& app, Cli& cli);      // models ... tokenize
 void AddAdapterCommands(CLI::App& app, Cli& cli);    // adapters ...
 void AddGenerateCommand(CLI::App& app, Cli& cli);    // generate
+void AddCompareCommand(CLI::App& app, Cli& cli);     // compare
+void AddLedgerCommand(CLI::App& app, Cli& cli);      // ledger
+void AddReportCommand(CLI::App& app, Cli& cli);      // report
 void AddCompletionCommand(CLI::App& app, Cli& cli);  // completion
 
 // After a parse that failed: which word is no command, and the nearest one; "" when that was not why.

@@ -1,15 +1,22 @@
 // vernier datasets check, preview, put, list, get, rm.
 #include <unistd.h>
 
-#include <fstream>
+#include <algorithm>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "client/cli/cli.h"
+#include "client/cli/data_report.h"
+#include "client/job_file.h"
 #include "client/model_files.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -21,19 +28,24 @@ namespace {
 
 using v1::DatasetService;
 
-struct CodecOptions {
+// How rows are read and tokenised, as a job would say it.
+struct RowFlags {
   std::string model;
   std::string loss_on;
   std::string turns;
-  int max_tokens = 0;
+  std::vector<std::string> columns;
+  std::string format;
 
-  void AddTo(CLI::App& command, bool required) {
+  void AddTo(CLI::App& command, bool model_required) {
     command.add_option("--model,-m", model, "Model in the service, Hugging Face folder or GGUF file")
-        ->required(required);
+        ->required(model_required);
     command.add_option("--loss-on", loss_on, "assistant, completion or all")
         ->check(CLI::IsMember({"assistant", "completion", "all"}));
     command.add_option("--turns", turns, "Which assistant turns are trained: all or last")
         ->check(CLI::IsMember({"all", "last"}));
+    command.add_option("--columns", columns,
+                       "field=column: which column holds a field, as data.columns; may repeat");
+    command.add_option("--format", format, "Forces what the file is, as data.format; default: recognised");
   }
 
   data::EncodeOptions Encode() const {
@@ -44,6 +56,19 @@ struct CodecOptions {
     return encode;
   }
 
+  absl::StatusOr<data::RowOptions> Rows() const {
+    std::map<std::string, std::string> mapped;
+    for (const std::string& text : columns) {
+      const std::pair<std::string, std::string> pair = absl::StrSplit(text, absl::MaxSplits('=', 1));
+      if (pair.first.empty() || pair.second.empty())
+        return absl::InvalidArgumentError(absl::StrCat("--columns ", text, ": write field=column"));
+      if (!mapped.insert(pair).second)
+        return absl::InvalidArgumentError(
+            absl::StrCat("--columns ", text, ": ", pair.first, " is there twice"));
+    }
+    return data::MakeRowOptions(mapped, format);
+  }
+
   absl::StatusOr<std::unique_ptr<data::Codec>> Open(Cli& cli) const {
     client::CodecRequest request;
     request.model = model;
@@ -52,54 +77,63 @@ struct CodecOptions {
   }
 };
 
-absl::Status Check(Cli& cli, const std::string& path, const CodecOptions& options) {
+struct CheckFlags {
+  std::string path;
+  std::string validation;
+  RowFlags rows;
+  int max_tokens = 0;
+  double threshold = data::NearOptions().threshold;
+  int threads = 0;
+  bool json = false;
+};
+
+absl::Status Check(Cli& cli, const CheckFlags& flags) {
   std::unique_ptr<data::Codec> codec;
-  if (!options.model.empty()) {
-    VN_ASSIGN_OR_RETURN(codec, options.Open(cli));
+  if (!flags.rows.model.empty()) {
+    VN_ASSIGN_OR_RETURN(codec, flags.rows.Open(cli));
   }
-  data::PrepareOptions prepare;
-  prepare.encode = options.Encode();
-  prepare.max_tokens = options.max_tokens > 0 ? options.max_tokens : INT32_MAX;
-  VN_ASSIGN_OR_RETURN(const data::CheckResult result, data::CheckFile(path, codec.get(), prepare));
-  const v1::DataReport& report = result.report;
-  if (cli.json()) {
-    PrintJson(report);
+  data::CheckRequest request;
+  request.codec = codec.get();
+  VN_ASSIGN_OR_RETURN(request.rows, data::CheckInputOf(flags.path));
+  if (!flags.validation.empty()) {
+    VN_ASSIGN_OR_RETURN(request.validation, data::CheckInputOf(flags.validation));
+  }
+  VN_ASSIGN_OR_RETURN(request.options.rows, flags.rows.Rows());
+  request.options.encode = flags.rows.Encode();
+  request.options.max_tokens = flags.max_tokens > 0 ? flags.max_tokens : INT32_MAX;
+  request.options.near.threshold = flags.threshold;
+  request.options.threads =
+      flags.threads > 0 ? flags.threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  LiveLine live;
+  const auto report = data::CheckData(request, [&](const data::PrepareProgress& now) {
+    live.Show(
+        absl::StrCat(now.phase, " ", flags.path, "  ", Grouped(now.rows), " rows  ", HumanBytes(now.bytes),
+                     " of ", HumanBytes(now.total_bytes),
+                     now.eta_seconds > 0 ? absl::StrCat("  ETA ", HumanDuration(now.eta_seconds)) : ""));
+  });
+  live.Clear();
+  if (!report.ok()) return Annotate(report.status(), flags.path);
+  if (cli.json() || flags.json) {
+    PrintJson(*report);
   } else {
-    std::cout << path << "\n  format          " << (result.format.empty() ? "none" : result.format)
-              << "\n  good rows       " << report.num_rows() << "\n  bad rows        "
-              << report.num_bad_rows() << "\n  duplicates      " << report.num_duplicate_rows() << "\n";
-    if (codec != nullptr) {
-      std::cout << "  tokens          " << report.num_tokens() << "\n  trained tokens  "
-                << report.num_trained_tokens() << "\n  longest row     " << report.max_row_tokens()
-                << " tokens\n  overlong rows   " << report.num_overlong_rows() << "\n";
-    }
-    for (const std::string& note : report.notes()) std::cout << "  note: " << note << "\n";
-    for (const v1::RowProblem& problem : report.problems()) {
-      std::cout << "  line " << problem.line() << ": " << problem.reason() << "\n";
-    }
+    std::cout << DataReportText(*report, {.path = flags.path,
+                                          .validation = flags.validation,
+                                          .tokenised = codec != nullptr,
+                                          .max_tokens = flags.max_tokens,
+                                          .color = ::isatty(STDOUT_FILENO) == 1});
   }
-  if (report.num_bad_rows() > 0 || report.num_overlong_rows() > 0) cli.exit_code = 2;
+  if (report->num_bad_rows() > 0 || report->num_overlong_rows() > 0) cli.exit_code = 2;
   return absl::OkStatus();
 }
 
-// Row `wanted` (from 1) that is not blank.
-absl::StatusOr<std::string> LineOf(const std::string& path, int64_t wanted) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, ": cannot be read"));
-  std::string line;
-  int64_t rows = 0;
-  while (std::getline(file, line)) {
-    if (absl::StripAsciiWhitespace(line).empty()) continue;
-    if (++rows == wanted) return line;
-  }
-  return absl::InvalidArgumentError(absl::StrCat("--row ", wanted, ": ", path, " has ", rows, " rows"));
-}
-
-absl::Status ShowPreview(Cli& cli, const std::string& path, int64_t row, const CodecOptions& options) {
-  VN_ASSIGN_OR_RETURN(const auto codec, options.Open(cli));
-  VN_ASSIGN_OR_RETURN(const std::string line, LineOf(path, row));
-  auto preview = data::RenderPreview(line, *codec, options.Encode());
-  if (!preview.ok()) return Annotate(preview.status(), absl::StrCat(path, " row ", row));
+absl::Status ShowPreview(Cli& cli, const std::string& path, int64_t row, const RowFlags& flags) {
+  VN_ASSIGN_OR_RETURN(const auto codec, flags.Open(cli));
+  VN_ASSIGN_OR_RETURN(const data::RowOptions rows, flags.Rows());
+  VN_ASSIGN_OR_RETURN(const data::CheckInput input, data::CheckInputOf(path));
+  const auto source = data::OpenSource(input.read, input.size_bytes, rows);
+  if (!source.ok()) return Annotate(source.status(), path);
+  auto preview = data::PreviewRow(**source, row, rows, *codec, flags.Encode());
+  if (!preview.ok()) return Annotate(preview.status(), path);
   if (cli.json()) {
     nlohmann::json out;
     out["num_tokens"] = preview->num_tokens;
@@ -116,8 +150,7 @@ absl::Status ShowPreview(Cli& cli, const std::string& path, int64_t row, const C
     return absl::OkStatus();
   }
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  const std::string begin = terminal ? "\033[1;30;42m" : "[[";
-  const std::string end = terminal ? "\033[0m" : "]]";
+  const absl::string_view begin = TrainedBegin(terminal), end = TrainedEnd(terminal);
   for (const data::PreviewSegment& segment : preview->segments) {
     std::cout << (segment.trained() ? begin : "") << segment.text << (segment.trained() ? end : "");
   }
@@ -145,9 +178,9 @@ absl::Status Put(Cli& cli, const std::string& path, const std::string& name) {
     PrintJson(*response);
   } else {
     const v1::Dataset& dataset = response->dataset();
-    std::cout << dataset.name() << "  " << dataset.num_rows() << " rows  " << HumanBytes(dataset.size_bytes())
-              << "  " << dataset.digest().substr(0, 12) << (response->existed() ? "  (known already)" : "")
-              << "\n";
+    std::cout << dataset.name() << "  " << client::CountOf(dataset) << "  "
+              << HumanBytes(dataset.size_bytes()) << "  " << dataset.digest().substr(0, 12)
+              << (response->existed() ? "  (known already)" : "") << "\n";
   }
   return absl::OkStatus();
 }
@@ -168,8 +201,9 @@ absl::Status List(Cli& cli) {
   }
   Table table({"NAME", "ROWS", "SIZE", "FORMAT", "DIGEST", "CREATED"});
   for (const v1::Dataset& dataset : all.datasets()) {
-    table.Add({dataset.name(), absl::StrCat(dataset.num_rows()), HumanBytes(dataset.size_bytes()),
-               dataset.format(), dataset.digest().substr(0, 12), HumanTime(dataset.create_time())});
+    table.Add({dataset.name(), dataset.num_rows() > 0 ? absl::StrCat(dataset.num_rows()) : "-",
+               HumanBytes(dataset.size_bytes()), dataset.format(), dataset.digest().substr(0, 12),
+               HumanTime(dataset.create_time())});
   }
   table.Print();
   return absl::OkStatus();
@@ -183,34 +217,40 @@ void AddDatasetCommands(CLI::App& app, Cli& cli) {
   struct Options {
     std::string path, name;
     int64_t row = 1;
-    CodecOptions codec;
+    RowFlags rows;
   };
   {
-    CLI::App* const command = group->add_subcommand("check", "Validate a file without uploading it");
-    const auto options = std::make_shared<Options>();
-    command->add_option("file", options->path, "JSON lines")->required();
-    options->codec.AddTo(*command, /*required=*/false);
-    command->add_option("--max-tokens", options->codec.max_tokens, "Rows longer than this are overlong")
+    CLI::App* const command =
+        group->add_subcommand("check", "What a file holds and what is wrong with it, without uploading it");
+    const auto flags = std::make_shared<CheckFlags>();
+    command->add_option("file", flags->path, "Rows in any format")->required();
+    flags->rows.AddTo(*command, /*model_required=*/false);
+    command->add_option("--max-tokens", flags->max_tokens, "Rows longer than this are overlong")
         ->check(CLI::Range(8, 1048576));
-    command->callback(
-        [&cli, options] { cli.run = [&cli, options] { return Check(cli, options->path, options->codec); }; });
+    command->add_option("--validation", flags->validation, "Rows to validate on: are they among the others?");
+    command
+        ->add_option("--near-threshold", flags->threshold, "Similarity from which rows are near duplicates")
+        ->check(CLI::Range(0.5, 0.99));
+    command->add_option("--threads", flags->threads, "Default: one a core")->check(CLI::Range(1, 256));
+    command->add_flag("--json", flags->json, "The report as JSON, as --output json");
+    command->callback([&cli, flags] { cli.run = [&cli, flags] { return Check(cli, *flags); }; });
   }
   {
     CLI::App* const command =
         group->add_subcommand("preview", "One row as the model sees it, trained tokens marked");
     const auto options = std::make_shared<Options>();
-    command->add_option("file", options->path, "JSON lines")->required();
+    command->add_option("file", options->path, "Rows in any format")->required();
     command->add_option("--row,-n", options->row, "Which row, from 1")
         ->check(CLI::Range(int64_t{1}, INT64_MAX));
-    options->codec.AddTo(*command, /*required=*/true);
+    options->rows.AddTo(*command, /*model_required=*/true);
     command->callback([&cli, options] {
-      cli.run = [&cli, options] { return ShowPreview(cli, options->path, options->row, options->codec); };
+      cli.run = [&cli, options] { return ShowPreview(cli, options->path, options->row, options->rows); };
     });
   }
   {
     CLI::App* const command = group->add_subcommand("put", "Upload a file");
     const auto options = std::make_shared<Options>();
-    command->add_option("file", options->path, "JSON lines")->required();
+    command->add_option("file", options->path, "Rows in any format")->required();
     command->add_option("--name", options->name, "Name in the service; default: the file's");
     command->callback(
         [&cli, options] { cli.run = [&cli, options] { return Put(cli, options->path, options->name); }; });

@@ -12,8 +12,10 @@
 #include "absl/strings/strip.h"
 #include "client/cli/cli.h"
 #include "client/job_file.h"
+#include "client/results.h"
 #include "common/digest.h"
 #include "common/status_macros.h"
+#include "common/text.h"
 #include "proto/yaml.h"
 
 namespace vernier::cli {
@@ -37,6 +39,13 @@ std::string ProgressText(absl::string_view stage, const v1::Progress& progress) 
     absl::StrAppend(&text, "  step ", progress.step(), "/", progress.total_steps());
   if (progress.total_rows() > 0)
     absl::StrAppend(&text, "  row ", progress.rows(), "/", progress.total_rows());
+  if (progress.total_bytes() > 0) {
+    if (progress.rows() > 0) absl::StrAppend(&text, "  ", progress.rows(), " rows");
+    absl::StrAppend(&text, "  ", HumanBytes(progress.bytes()), " of ", HumanBytes(progress.total_bytes()));
+    absl::StrAppendFormat(
+        &text, " (%.0f%%)",
+        100.0 * static_cast<double>(progress.bytes()) / static_cast<double>(progress.total_bytes()));
+  }
   if (progress.has_train_loss()) absl::StrAppendFormat(&text, "  loss %.4f", progress.train_loss());
   if (progress.has_valid_loss()) absl::StrAppendFormat(&text, "  valid loss %.4f", progress.valid_loss());
   if (progress.tokens_per_second() > 0)
@@ -258,31 +267,28 @@ void AddVerb(CLI::App& app, Cli& cli, const char* verb, const char* help,
   });
 }
 
-absl::Status ShowLogs(Cli& cli, const std::string& job, bool follow) {
+void PrintEvent(Cli& cli, const v1::JobEvent& event) {
+  if (cli.json()) {
+    PrintJson(event);
+    return;
+  }
+  std::cout << absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(event.time().seconds()),
+                                absl::LocalTimeZone())
+            << "  " << event.level() << "  " << (event.stage().empty() ? "" : event.stage() + "  ")
+            << event.message() << std::endl;
+}
+
+absl::Status ShowLogs(Cli& cli, const std::string& name, bool follow) {
   VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
-  v1::GetJobRequest get;
-  get.set_name(job);
-  VN_ASSIGN_OR_RETURN(const v1::GetJobResponse found, client->Call(&JobService::Stub::GetJob, get));
-  bool first = true;
-  int64_t newest = -1;
-  return client->WatchJob(found.job().name(), 0, [&](const v1::WatchJobResponse& response) {
-    if (response.has_event() && response.event().sequence() > 0) {
-      const v1::JobEvent& event = response.event();
-      newest = event.sequence();
-      if (cli.json()) {
-        PrintJson(event);
-      } else {
-        std::cout << absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(event.time().seconds()),
-                                      absl::LocalTimeZone())
-                  << "  " << event.level() << "  " << (event.stage().empty() ? "" : event.stage() + "  ")
-                  << event.message() << std::endl;
-      }
-      return true;
-    }
-    // A live message means that the stored ones have all been told.
-    const bool live = !first;
-    first = false;
-    return follow || !live;
+  VN_ASSIGN_OR_RETURN(const v1::Job job, client::GetJob(*client, name));
+  if (!follow) {
+    VN_ASSIGN_OR_RETURN(const std::vector<v1::JobEvent> events, client->StoredEvents(job.name()));
+    for (const v1::JobEvent& event : events) PrintEvent(cli, event);
+    return absl::OkStatus();
+  }
+  return client->WatchJob(job.name(), 0, [&](const v1::WatchJobResponse& response) {
+    if (response.has_event() && response.event().sequence() > 0) PrintEvent(cli, response.event());
+    return true;
   });
 }
 

@@ -28,6 +28,9 @@ int main(int argc, char** argv) {
   cli::AddModelCommands(app, state);
   cli::AddAdapterCommands(app, state);
   cli::AddGenerateCommand(app, state);
+  cli::AddCompareCommand(app, state);
+  cli::AddReportCommand(app, state);
+  cli::AddLedgerCommand(app, state);
   cli::AddCompletionCommand(app, state);
   try {
     app.parse(argc, argv);

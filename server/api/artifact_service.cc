@@ -1,6 +1,7 @@
 #include "server/api/artifact_service.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -8,6 +9,8 @@
 #include "common/status_macros.h"
 #include "server/api/adapter_upload.h"
 #include "server/api/object_download.h"
+#include "storage/checkpoint.h"
+#include "storage/ledger.h"
 
 namespace vernier::server {
 namespace {
@@ -25,6 +28,30 @@ absl::StatusOr<storage::ManifestPart> FindFile(const v1::Artifact& artifact, con
   return absl::NotFoundError(absl::StrCat(artifact.job(), " stage \"", artifact.stage(),
                                           "\": ", artifact.name(), " has no file \"", Excerpt(name),
                                           "\"; it has ", absl::StrJoin(names, ", ")));
+}
+
+// The newest checkpoint of the stage that the request means; nullopt: none.
+std::optional<v1::CheckpointInfo> NewestCheckpoint(Core& core, const v1::DownloadArtifactRequest& request) {
+  const absl::StatusOr<v1::Job> job = core.GetJob(kDefaultTenant, request.job());
+  if (!job.ok()) return std::nullopt;
+  for (const v1::StageStatus& stage : job->stages()) {
+    if (stage.id() == request.stage() && !stage.checkpoints().empty()) {
+      return stage.checkpoints(stage.checkpoints_size() - 1);
+    }
+  }
+  return std::nullopt;
+}
+
+// A checkpoint's ledger has the name and form of the one that is published at the end. Blocks.
+absl::StatusOr<storage::ManifestPart> LedgerOf(storage::ObjectStore& store,
+                                               const v1::CheckpointInfo& checkpoint) {
+  VN_ASSIGN_OR_RETURN(const storage::Manifest manifest,
+                      storage::ReadManifest(store, checkpoint.key(), storage::kCheckpointFormat,
+                                            /*max_version=*/1, checkpoint.manifest_sha256()));
+  const storage::ManifestPart* const part = manifest.Find(storage::kLedgerFile);
+  if (part != nullptr) return *part;
+  return absl::NotFoundError(
+      absl::StrCat(checkpoint.key(), ": was written by a version that kept no ledger"));
 }
 
 }  // namespace
@@ -47,9 +74,21 @@ grpc::ServerWriteReactor<v1::DownloadArtifactResponse>* ArtifactService::Downloa
   auto* const reactor = download->Launch();
   absl::Status status = CheckSize(*request, kMaxNamingBytes);
   if (status.ok()) {
-    status = api_.strand.Post([download, request = *request](Core& core, absl::Time) {
+    status = api_.strand.Post([this, download, request = *request](Core& core, absl::Time) {
       const absl::StatusOr<v1::Artifact> artifact =
           core.GetArtifact(kDefaultTenant, request.job(), request.stage(), request.name());
+      if (absl::IsNotFound(artifact.status()) && request.name() == storage::kLedgerName &&
+          request.file() == storage::kLedgerFile) {
+        if (const auto checkpoint = NewestCheckpoint(core, request)) {
+          const absl::Status posted = api_.pool.Post([this, download, checkpoint = *checkpoint] {
+            absl::StatusOr<storage::ManifestPart> part = LedgerOf(api_.store, checkpoint);
+            if (!part.ok()) return download->Fail(part.status());
+            download->Begin(checkpoint.key(), *std::move(part));
+          });
+          if (!posted.ok()) download->Fail(posted);
+          return;
+        }
+      }
       if (!artifact.ok()) return download->Fail(artifact.status());
       absl::StatusOr<storage::ManifestPart> file = FindFile(*artifact, request.file());
       if (!file.ok()) return download->Fail(file.status());
@@ -79,6 +118,13 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* ArtifactService::Generate(
   }
   if (!status.ok()) stream->End(status);
   return GenerateStream::Launch(std::move(stream));
+}
+
+grpc::ServerBidiReactor<v1::ConverseRequest, v1::GenerateResponse>* ArtifactService::Converse(
+    grpc::CallbackServerContext*) {
+  auto stream = std::make_shared<ConverseStream>(api_.strand, generate_streams_, std::string(kDefaultTenant));
+  stream->Start();
+  return ConverseStream::Launch(std::move(stream));
 }
 
 }  // namespace vernier::server

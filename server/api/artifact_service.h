@@ -25,6 +25,8 @@ class ArtifactService final : public v1::ArtifactService::CallbackService {
       grpc::CallbackServerContext* context, v1::ImportAdapterResponse* response) override;
   grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(grpc::CallbackServerContext* context,
                                                            const v1::GenerateRequest* request) override;
+  grpc::ServerBidiReactor<v1::ConverseRequest, v1::GenerateResponse>* Converse(
+      grpc::CallbackServerContext* context) override;
 
  private:
   ApiContext& api_;

@@ -46,6 +46,7 @@ void JobStreams::Watch(Core& core, Strand& strand, absl::string_view tenant,
   Watcher watcher{.tenant = std::string(tenant),
                   .job = job->name(),
                   .last_sequence = request.after_sequence(),
+                  .until_now = request.until_now(),
                   .stream = stream};
   Feed(core, watchers_.emplace(id, std::move(watcher)).first->second);
 }
@@ -83,7 +84,7 @@ void JobStreams::Feed(Core& core, Watcher& watcher) {
     }
   }
   for (v1::WatchJobResponse& response : responses) watcher.stream->Write(std::move(response));
-  if (caught_up && HasEnded(job->state())) watcher.stream->End(absl::OkStatus());
+  if (caught_up && (watcher.until_now || HasEnded(job->state()))) watcher.stream->End(absl::OkStatus());
 }
 
 void JobStreams::Follow(Core& core, Strand& strand, absl::string_view tenant,

@@ -43,6 +43,7 @@ class JobStreams {
   struct Watcher {
     std::string tenant, job;
     int64_t last_sequence = 0;
+    bool until_now = false;
     v1::JobState state = v1::JOB_STATE_UNSPECIFIED;     // of the last event or job sent
     std::map<std::string, v1::JobEvent> live_progress;  // newest by stage, while the stream is busy
     std::shared_ptr<WatchStream> stream;

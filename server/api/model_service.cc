@@ -79,6 +79,7 @@ grpc::ServerWriteReactor<v1::ImportModelResponse>* ModelService::ImportModel(
     return api_.pool.Post([this, stream, slot = std::move(slot), request = *request] {
       storage::ImportOptions options;
       options.tokenizer_from_gguf = options_.tokenizer_from_gguf;
+      options.tokenizer_from_folder = options_.tokenizer_from_folder;
       options.progress = [&stream](double fraction, absl::string_view phase) {
         if (!stream->idle()) return;  // a slow reader sees fewer steps
         v1::ImportModelResponse response;

@@ -18,6 +18,7 @@ class ModelService final : public v1::ModelService::CallbackService {
   struct Options {
     std::vector<std::string> import_roots;  // folders; empty: imports are refused
     storage::TokenizerFromGguf tokenizer_from_gguf;
+    storage::TokenizerFromFolder tokenizer_from_folder;
   };
   // `api` must outlive the service.
   ModelService(ApiContext& api, Options options) : api_(api), options_(std::move(options)) {}

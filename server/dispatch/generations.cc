@@ -77,13 +77,36 @@ absl::StatusOr<v1::GenerateTask> ResolveGenerate(const v1::GenerateRequest& requ
   return task;
 }
 
+absl::StatusOr<v1::GenerateTask> ResolveFurther(const v1::GenerateRequest& request,
+                                                const v1::GenerateTask& first) {
+  if (!request.model().empty() || request.has_adapter()) {
+    return absl::InvalidArgumentError(
+        "model, adapter: a conversation keeps those of its first request; converse anew for others");
+  }
+  VN_RETURN_IF_ERROR(CheckPrompts(request));
+  v1::GenerateTask task = first;
+  *task.mutable_prompts() = request.prompts();
+  if (request.has_decoding()) {
+    *task.mutable_decoding() = request.decoding();
+    FieldErrors errors;
+    FillDecoding(FieldCheck(errors, "", "decoding."), kDefaultSeed, *task.mutable_decoding());
+    VN_RETURN_IF_ERROR(errors.ToStatus());
+  }
+  return task;
+}
+
 absl::StatusOr<uint64_t> Generations::Start(absl::string_view tenant, v1::GenerateTask task, absl::Time now) {
   if (static_cast<int>(generations_.size()) >= max_generations_) {
     return absl::ResourceExhaustedError(absl::StrCat(
         max_generations_, " generate requests are under way, which is the limit; try again soon"));
   }
   const uint64_t id = ++last_id_;
-  generations_[id] = {.id = id, .tenant = std::string(tenant), .task = std::move(task), .start_time = now};
+  const int open_prompts = task.prompts_size();
+  generations_[id] = {.id = id,
+                      .tenant = std::string(tenant),
+                      .task = std::move(task),
+                      .start_time = now,
+                      .open_prompts = open_prompts};
   return id;
 }
 

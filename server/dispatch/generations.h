@@ -35,12 +35,24 @@ struct Generation {
   bool committed = false;
   absl::Time grant_time;
   int64_t last_sequence = 0;
+  // Of a conversation (task.keep):
+  int64_t turn = 1;          // of the newest request
+  int open_prompts = 0;      // of that request, not answered yet
+  bool interrupted = false;  // that request, before its task began
+  absl::Time idle_since = absl::InfiniteFuture();
+
+  bool idle() const { return idle_since < absl::InfiniteFuture(); }
 };
 
 // From what the caller asked to a task: names resolved, defaults filled in. InvalidArgument, NotFound,
 // FailedPrecondition.
 absl::StatusOr<v1::GenerateTask> ResolveGenerate(const v1::GenerateRequest& request, const Catalog& catalog,
                                                  absl::string_view tenant);
+
+// A further request of a conversation: only prompts and decoding, filled in from the first one's. The same
+// errors.
+absl::StatusOr<v1::GenerateTask> ResolveFurther(const v1::GenerateRequest& request,
+                                                const v1::GenerateTask& first);
 
 class Generations {
  public:

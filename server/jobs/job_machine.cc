@@ -228,8 +228,9 @@ absl::Status CheckRows(const JobRecord& record, int stage) {
   const v1::Data& data = DataOf(record.job().spec().stages(stage));
   const v1::DataReport& report = record.stages(stage).prepared().report();
   if (report.num_rows() == 0 && record.job().spec().stages(stage).has_train()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("data.source: no row of \"", data.source(), "\" is left to train on"));
+    return absl::InvalidArgumentError(absl::StrCat("data: no row of \"",
+                                                   data.mix_size() > 0 ? data.mix(0).source() : data.source(),
+                                                   "\" is left to train on"));
   }
   if (data.has_validation() && report.num_validation_rows() == 0) {
     return absl::InvalidArgumentError(
@@ -256,19 +257,43 @@ std::string LostText(const v1::DataReport& report) {
                       lost.empty() ? "nothing lost" : absl::StrJoin(lost, ", "));
 }
 
+// Tasks say how long a report is; what is kept of one is bounded here.
+void Bound(v1::DataReport& report) {
+  const auto most = [](auto* list, int limit) {
+    if (list->size() > limit) list->DeleteSubrange(limit, list->size() - limit);
+  };
+  const auto shorten = [](std::string& text) { text = Shortened(text, kMaxNoteBytes); };
+  most(report.mutable_notes(), kMaxNotes);
+  most(report.mutable_problems(), kMaxNotes);
+  most(report.mutable_lengths(), kMaxNotes);
+  most(report.mutable_overlong_losses(), kMaxNotes);
+  most(report.mutable_sources(), 2 * kMaxNotes);
+  most(report.mutable_unused_columns(), 2 * kMaxNotes);
+  most(report.mutable_implicit_system_prompts(), kMaxNotes);
+  most(report.mutable_duplicates(), kMaxNotes);
+  most(report.mutable_contaminations(), kMaxNotes);
+  report.clear_samples();
+  for (std::string& note : *report.mutable_notes()) shorten(note);
+  for (v1::RowProblem& problem : *report.mutable_problems()) shorten(*problem.mutable_reason());
+  for (v1::SourceReport& source : *report.mutable_sources()) shorten(*source.mutable_name());
+  for (std::string& column : *report.mutable_unused_columns()) shorten(column);
+  for (std::string& prompt : *report.mutable_implicit_system_prompts())
+    prompt = Shortened(prompt, kMaxReasonBytes);
+  for (auto* pairs : {report.mutable_duplicates(), report.mutable_contaminations()}) {
+    for (v1::RowPair& pair : *pairs) {
+      shorten(*pair.mutable_row());
+      shorten(*pair.mutable_other());
+    }
+  }
+  shorten(*report.mutable_file_format());
+  shorten(*report.mutable_row_format());
+}
+
 void KeepPrepared(Draft& draft, JobRecord& record, int stage, const v1::PreparedData& prepared, bool shared) {
   v1::PreparedData& kept = *record.mutable_stages(stage)->mutable_prepared();
   kept = prepared;
   v1::DataReport& report = *kept.mutable_report();
-  if (report.notes_size() > kMaxNotes)
-    report.mutable_notes()->DeleteSubrange(kMaxNotes, report.notes_size() - kMaxNotes);
-  if (report.problems_size() > kMaxNotes) {
-    report.mutable_problems()->DeleteSubrange(kMaxNotes, report.problems_size() - kMaxNotes);
-  }
-  for (std::string& note : *report.mutable_notes()) note = Shortened(note, kMaxNoteBytes);
-  for (v1::RowProblem& problem : *report.mutable_problems()) {
-    problem.set_reason(Shortened(problem.reason(), kMaxNoteBytes));
-  }
+  Bound(report);
   const std::string lost = LostText(report);
   if (!lost.empty()) report.add_notes(lost);
   *StatusOf(record, stage).mutable_data_report() = report;

@@ -51,7 +51,12 @@ absl::StatusOr<Inputs> InputsOf(const JobRecord& record, const StageRecord& stag
 v1::PrepareTask PrepareTaskOf(const JobRecord& record, int index) {
   const StageRecord& stage = record.stages(index);
   v1::PrepareTask task;
-  task.set_dataset_key(storage::DatasetObject(record.tenant(), stage.dataset_digest()));
+  if (stage.mix_digests().empty()) {
+    task.set_dataset_key(storage::DatasetObject(record.tenant(), stage.dataset_digest()));
+  }
+  for (const std::string& digest : stage.mix_digests()) {
+    task.add_mix_dataset_keys(storage::DatasetObject(record.tenant(), digest));
+  }
   task.set_model_key(storage::ModelFolder(record.tenant(), stage.model_digest()));
   *task.mutable_data() = DataOf(record.job().spec().stages(index));
   task.set_loss_on(stage.loss_on());

@@ -14,6 +14,7 @@
 #include "absl/strings/strip.h"
 #include "common/text.h"
 #include "server/validate/architectures.h"
+#include "server/validate/dataset_rows.h"
 #include "server/validate/stage_defaults.h"
 
 namespace vernier::server {
@@ -233,10 +234,13 @@ class Resolver {
   void ResolveData(int i) {
     v1::Stage& stage = *spec_.mutable_stages(i);
     v1::Data& data = DataOf(stage);
-    if (data.source().empty()) return;  // said before
     StageRecord& record = records_[i];
-    const absl::StatusOr<v1::Dataset> dataset = catalog_.FindDataset(data.source());
-    if (!dataset.ok()) {
+    if (!data.mix().empty()) {
+      ResolveMix(i, data);
+    } else if (data.source().empty()) {
+      return;  // said before
+    } else if (const absl::StatusOr<v1::Dataset> dataset = catalog_.FindDataset(data.source());
+               !dataset.ok()) {
       At(i).Error("data.source", absl::StrCat(": ", dataset.status().message()));
     } else {
       record.set_has_data(true);
@@ -247,6 +251,23 @@ class Resolver {
     FillLengths(i, data);
     if (!data.has_template_time()) {
       data.set_template_time(absl::FormatTime("%Y-%m-%d%ET%H:%M:%SZ", now_, absl::UTCTimeZone()));
+    }
+  }
+
+  void ResolveMix(int i, const v1::Data& data) {
+    StageRecord& record = records_[i];
+    for (int m = 0; m < data.mix_size(); ++m) {
+      const std::string field = absl::StrCat("data.mix[", m, "].source");
+      if (data.mix(m).source().empty()) return;  // said before
+      const absl::StatusOr<v1::Dataset> dataset = catalog_.FindDataset(data.mix(m).source());
+      if (!dataset.ok()) {
+        At(i).Error(field, absl::StrCat(": ", dataset.status().message()));
+        continue;
+      }
+      record.set_has_data(true);
+      record.add_mix_digests(dataset->digest());
+      // Preparing refuses datasets of other rows than the first one's.
+      if (m == 0) CheckFormat(i, *dataset);
     }
   }
 
@@ -294,10 +315,16 @@ class Resolver {
   void CheckFormat(int i, const v1::Dataset& dataset) {
     v1::Stage& stage = *spec_.mutable_stages(i);
     const v1::Data& data = DataOf(stage);
-    v1::LossOn loss_on = v1::LOSS_ON_UNSPECIFIED;
-    if (dataset.format() == "messages") loss_on = v1::LOSS_ON_ASSISTANT;
-    if (dataset.format() == "prompt_completion") loss_on = v1::LOSS_ON_COMPLETION;
-    if (dataset.format() == "text") loss_on = v1::LOSS_ON_ALL;
+    const std::string& name = data.mix().empty() ? data.source() : data.mix(0).source();
+    const auto& columns =
+        data.mix().empty() || data.mix(0).columns().empty() ? data.columns() : data.mix(0).columns();
+    const absl::StatusOr<std::optional<data::RowForm>> form =
+        FormOfRows(dataset, {columns.begin(), columns.end()}, data.format());
+    if (!form.ok()) {
+      At(i).Error(data.mix().empty() ? "data.source" : "data.mix[0].source", form.status().message());
+      return;
+    }
+    v1::LossOn loss_on = DefaultLossOn(*form);
     const v1::LossOn by_format = loss_on;
     if (stage.has_train()) {
       v1::CausalLm& objective = *stage.mutable_train()->mutable_objective()->mutable_causal_lm();
@@ -317,7 +344,7 @@ class Resolver {
       At(i).Error(
           "objective.causal_lm.loss_on",
           absl::StrCat(
-              ": dataset \"", dataset.name(),
+              ": dataset \"", name,
               "\" is plain text without assistant turns or completions; use all or remove the field"));
     }
     if (data.turns() == v1::TURNS_LAST && loss_on == v1::LOSS_ON_ALL) {
@@ -326,12 +353,12 @@ class Resolver {
     if (by_format == v1::LOSS_ON_ASSISTANT && !records_[i].model_digest().empty() &&
         !models_[i].has_chat_template() && !data.has_chat_template()) {
       At(i).Error("data.chat_template",
-                  absl::StrCat(" is needed: dataset \"", dataset.name(), "\" has chat messages and model \"",
+                  absl::StrCat(" is needed: dataset \"", name, "\" has chat messages and model \"",
                                records_[i].model_name(), "\" has no chat template"));
     }
     if (by_format == v1::LOSS_ON_ALL && Generates(stage.evaluate())) {
       At(i).Error("metrics",
-                  absl::StrCat(": dataset \"", dataset.name(),
+                  absl::StrCat(": dataset \"", name,
                                "\" is plain text without answers to compare with; judge loss, perplexity or "
                                "token_accuracy"));
     }

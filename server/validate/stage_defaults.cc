@@ -6,10 +6,12 @@
 #include <vector>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "common/text.h"
+#include "worker/data/formats/row_forms.h"
 
 namespace vernier::server {
 namespace {
@@ -17,6 +19,7 @@ namespace {
 constexpr int64_t kMaxSteps = 100'000'000;
 constexpr int kMaxNames = 1024;  // of modules
 constexpr size_t kMaxNameBytes = 256;
+constexpr int kMaxMixSources = 64;
 
 // Judged by `evaluate`; those from kFirstGenerated on compare generated answers.
 const char* const kMetrics[] = {"loss", "perplexity", "token_accuracy", "exact_match", "rouge_l"};
@@ -212,6 +215,64 @@ void FillEvaluate(const FieldCheck& at, uint64_t seed, v1::EvaluateStage& evalua
   at.Number(evaluate, "threads", Closed(1, 256));
 }
 
+template <typename ColumnMap>
+void CheckColumns(const FieldCheck& at, const ColumnMap& columns, absl::string_view format) {
+  // Messages start with the field's name.
+  const auto options = data::MakeRowOptions({columns.begin(), columns.end()}, format);
+  if (!options.ok()) at.Error("", options.status().message());
+}
+
+// What the datasets of a mixture may say. No defaults: unset means what the schema says.
+void CheckMix(const FieldCheck& at, v1::Data& data) {
+  if (data.mix().empty()) return;
+  if (!data.source().empty()) at.Error("mix", " and source are both set; move source into mix, or remove it");
+  if (data.has_max_rows())
+    at.Error("max_rows", " does not go with mix; set max_rows of the datasets in it instead");
+  if (data.mix_size() > kMaxMixSources) {
+    at.Error("mix", absl::StrCat(" has ", data.mix_size(), " datasets; the limit is ", kMaxMixSources));
+    return;
+  }
+  int num_weights = 0;
+  std::set<std::string> names;
+  for (int i = 0; i < data.mix_size(); ++i) {
+    v1::DataSource& source = *data.mutable_mix(i);
+    const FieldCheck in = at.In(absl::StrCat("mix[", i, "]"));
+    in.Text(source, "source", 256);
+    CheckColumns(in, source.columns(), "");
+    if (source.source().empty()) in.Error("source", " is missing; name a dataset or a local file");
+    in.Number(source, "weight", {.low = 0, .high = 1e6, .low_open = true});
+    in.Number(source, "max_rows", Closed(1, static_cast<double>(kMaxCount)));
+    num_weights += source.has_weight() ? 1 : 0;
+    const bool good_name = source.name().size() <= 64 && absl::c_all_of(source.name(), [](char c) {
+                             return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+                           });
+    if (!good_name) {
+      in.Error("name", absl::StrCat(" = \"", Excerpt(source.name()), "\": use 1 to 64 of A-Z a-z 0-9 . _ -"));
+    } else if (!source.name().empty() && !names.insert(source.name()).second) {
+      in.Error("name", absl::StrCat(" = \"", source.name(), "\" is there twice; rename one of them"));
+    }
+  }
+  if (num_weights != 0 && num_weights != data.mix_size()) {
+    at.Error("mix", absl::StrCat(": ", num_weights, " of ", data.mix_size(),
+                                 " datasets have a weight; give one to each, or to none"));
+  }
+}
+
+void CheckDuplicates(const FieldCheck& at, v1::Data& data) {
+  if (data.has_deduplicate()) {
+    const FieldCheck in = at.In("deduplicate");
+    v1::Deduplicate& deduplicate = *data.mutable_deduplicate();
+    in.Enum(deduplicate, "kind", v1::DUPLICATE_KIND_NONE);
+    in.Number(deduplicate, "threshold", Closed(0.5, 0.99));
+    in.Number(deduplicate, "ngram_words", Closed(1, 32));
+  }
+  if (data.has_validation()) {
+    at.Enum(data, "on_contamination", v1::ON_CONTAMINATION_REPORT);
+  } else if (data.on_contamination() != v1::ON_CONTAMINATION_UNSPECIFIED) {
+    at.Error("on_contamination", " is set, but there are no validation rows; set data.validation, or remove it");
+  }
+}
+
 void FillData(const FieldCheck& at, v1::Data& data) {
   at.Text(data, "source", 256);
   at.Number(data, "max_tokens", Closed(8, 1048576));
@@ -222,6 +283,9 @@ void FillData(const FieldCheck& at, v1::Data& data) {
   // then is an error that `turns: all` would silence.
   at.Enum(data, "turns", v1::TURNS_UNSPECIFIED);
   at.Number(data, "max_rows", Closed(1, static_cast<double>(kMaxCount)));
+  CheckColumns(at, data.columns(), data.format());
+  CheckMix(at, data);
+  CheckDuplicates(at, data);
   if (data.has_validation()) {
     at.In("validation")
         .Number(*data.mutable_validation(), "max_rows", Closed(1, static_cast<double>(kMaxCount)));

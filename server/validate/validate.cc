@@ -82,7 +82,7 @@ void Inherit(const v1::JobSpec& spec, const FieldCheck& at, Kind& kind) {
     at.Error("model", " is missing; set it here or for the whole job, e.g. model: smollm2");
   }
   if (!kind.has_data() && spec.has_data()) *kind.mutable_data() = spec.data();
-  if (!kind.has_data() || kind.data().source().empty()) {
+  if (!kind.has_data() || (kind.data().source().empty() && kind.data().mix().empty())) {
     at.Error("data", " has no source; set it here or for the whole job, e.g. data: ./train.jsonl");
   }
   FillData(at.In("data"), *kind.mutable_data());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -17,51 +18,167 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kWidth = 24;
+constexpr int64_t kHead = 6;
 constexpr int64_t kKvWidth = 12;
 constexpr int64_t kInner = 40;
 constexpr int64_t kVocabulary = 48;
 constexpr int64_t kContext = 32;
 constexpr int kLayers = 2;
+constexpr int64_t kWindow = 6;  // of families that have one: shorter than the rows of most tests
 
 void Add(FamilyModel& model, std::string name, std::vector<int64_t> shape) {
   model.tensors.push_back({.name = std::move(name), .shape = std::move(shape)});
 }
 
-FamilyModel SmallLlama() {
+// Sizes under the names that most families share. Heads of 6 numbers; two share keys.
+Json CommonConfig(absl::string_view model_type, absl::string_view causal_class) {
+  return {{"model_type", model_type},
+          {"architectures", {causal_class}},
+          {"vocab_size", kVocabulary},
+          {"hidden_size", kWidth},
+          {"intermediate_size", kInner},
+          {"num_hidden_layers", kLayers},
+          {"num_attention_heads", 4},
+          {"num_key_value_heads", 2},
+          {"head_dim", kHead},
+          {"max_position_embeddings", kContext},
+          {"rms_norm_eps", 1e-5},
+          {"tie_word_embeddings", false},
+          {"eos_token_id", 2}};
+}
+
+// What a family that names its tensors as llama does adds or leaves out.
+struct LlamaLike {
+  bool qkv_bias = false, out_bias = false, mlp_bias = false, fused = false, tied = false;
+  int64_t q_norm = 0, k_norm = 0;  // sizes; 0: none
+  std::vector<absl::string_view> norms = {"input_layernorm", "post_attention_layernorm"};
+};
+
+FamilyModel SmallLlamaLike(Json config, const LlamaLike& shape) {
   FamilyModel model;
-  model.config = {{"model_type", "llama"},
-                  {"architectures", {"LlamaForCausalLM"}},
-                  {"vocab_size", kVocabulary},
-                  {"hidden_size", kWidth},
-                  {"intermediate_size", kInner},
-                  {"num_hidden_layers", kLayers},
-                  {"num_attention_heads", 4},
-                  {"num_key_value_heads", 2},
-                  {"max_position_embeddings", kContext},
-                  {"rms_norm_eps", 1e-5},
-                  {"attention_bias", true},
-                  {"mlp_bias", true},
-                  {"tie_word_embeddings", false},
-                  {"eos_token_id", 2}};
-  const auto add_linear = [&](const std::string& name, int64_t out, int64_t in) {
+  model.config = std::move(config);
+  const auto add_linear = [&](const std::string& name, int64_t out, int64_t in, bool bias) {
     Add(model, name + ".weight", {out, in});
-    Add(model, name + ".bias", {out});
+    if (bias) Add(model, name + ".bias", {out});
   };
   Add(model, "model.embed_tokens.weight", {kVocabulary, kWidth});
   for (int layer = 0; layer < kLayers; ++layer) {
     const std::string at = absl::StrCat("model.layers.", layer, ".");
-    add_linear(at + "self_attn.q_proj", kWidth, kWidth);
-    add_linear(at + "self_attn.k_proj", kKvWidth, kWidth);
-    add_linear(at + "self_attn.v_proj", kKvWidth, kWidth);
-    add_linear(at + "self_attn.o_proj", kWidth, kWidth);
-    add_linear(at + "mlp.gate_proj", kInner, kWidth);
-    add_linear(at + "mlp.up_proj", kInner, kWidth);
-    add_linear(at + "mlp.down_proj", kWidth, kInner);
-    Add(model, at + "input_layernorm.weight", {kWidth});
-    Add(model, at + "post_attention_layernorm.weight", {kWidth});
+    if (shape.fused) {
+      add_linear(at + "self_attn.qkv_proj", kWidth + 2 * kKvWidth, kWidth, shape.qkv_bias);
+    } else {
+      add_linear(at + "self_attn.q_proj", kWidth, kWidth, shape.qkv_bias);
+      add_linear(at + "self_attn.k_proj", kKvWidth, kWidth, shape.qkv_bias);
+      add_linear(at + "self_attn.v_proj", kKvWidth, kWidth, shape.qkv_bias);
+    }
+    add_linear(at + "self_attn.o_proj", kWidth, kWidth, shape.out_bias);
+    if (shape.q_norm > 0) Add(model, at + "self_attn.q_norm.weight", {shape.q_norm});
+    if (shape.k_norm > 0) Add(model, at + "self_attn.k_norm.weight", {shape.k_norm});
+    if (shape.fused) {
+      add_linear(at + "mlp.gate_up_proj", 2 * kInner, kWidth, shape.mlp_bias);
+    } else {
+      add_linear(at + "mlp.gate_proj", kInner, kWidth, shape.mlp_bias);
+      add_linear(at + "mlp.up_proj", kInner, kWidth, shape.mlp_bias);
+    }
+    add_linear(at + "mlp.down_proj", kWidth, kInner, shape.mlp_bias);
+    for (const absl::string_view norm : shape.norms) Add(model, absl::StrCat(at, norm, ".weight"), {kWidth});
   }
   Add(model, "model.norm.weight", {kWidth});
-  Add(model, "lm_head.weight", {kVocabulary, kWidth});
+  if (!shape.tied) Add(model, "lm_head.weight", {kVocabulary, kWidth});
+  return model;
+}
+
+FamilyModel SmallLlama() {
+  Json config = CommonConfig("llama", "LlamaForCausalLM");
+  config["attention_bias"] = true;
+  config["mlp_bias"] = true;
+  return SmallLlamaLike(std::move(config), {.qkv_bias = true, .out_bias = true, .mlp_bias = true});
+}
+
+FamilyModel SmallMistral() {
+  Json config = CommonConfig("mistral", "MistralForCausalLM");
+  config["sliding_window"] = kWindow;
+  return SmallLlamaLike(std::move(config), {});
+}
+
+FamilyModel SmallQwen2() {
+  Json config = CommonConfig("qwen2", "Qwen2ForCausalLM");
+  config["use_sliding_window"] = true;
+  config["sliding_window"] = kWindow;
+  config["max_window_layers"] = 1;
+  return SmallLlamaLike(std::move(config), {.qkv_bias = true});
+}
+
+FamilyModel SmallQwen3() {
+  Json config = CommonConfig("qwen3", "Qwen3ForCausalLM");
+  config["attention_bias"] = true;
+  return SmallLlamaLike(std::move(config),
+                        {.qkv_bias = true, .out_bias = true, .q_norm = kHead, .k_norm = kHead});
+}
+
+FamilyModel SmallSmollm3() {
+  Json config = CommonConfig("smollm3", "SmolLM3ForCausalLM");
+  config["mlp_bias"] = true;
+  config["no_rope_layers"] = {1, 0};
+  return SmallLlamaLike(std::move(config), {.mlp_bias = true});
+}
+
+FamilyModel SmallOlmo2() {
+  Json config = CommonConfig("olmo2", "Olmo2ForCausalLM");
+  return SmallLlamaLike(std::move(config),
+                        {.q_norm = kWidth,
+                         .k_norm = kKvWidth,
+                         .norms = {"post_attention_layernorm", "post_feedforward_layernorm"}});
+}
+
+FamilyModel SmallPhi3() {
+  Json config = CommonConfig("phi3", "Phi3ForCausalLM");
+  config["sliding_window"] = kWindow;
+  // 4 of the 6 numbers of a head turn.
+  config["partial_rotary_factor"] = 0.7;
+  return SmallLlamaLike(std::move(config), {.fused = true});
+}
+
+FamilyModel SmallGemma(absl::string_view model_type, absl::string_view causal_class, int64_t head_norms) {
+  Json config = CommonConfig(model_type, causal_class);
+  config["tie_word_embeddings"] = true;
+  config["query_pre_attn_scalar"] = kHead;
+  config["sliding_window"] = kWindow;
+  config["layer_types"] = {"sliding_attention", "full_attention"};
+  return SmallLlamaLike(std::move(config),
+                        {.tied = true,
+                         .q_norm = head_norms,
+                         .k_norm = head_norms,
+                         .norms = {"input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
+                                   "post_feedforward_layernorm"}});
+}
+
+FamilyModel SmallGemma2() { return SmallGemma("gemma2", "Gemma2ForCausalLM", 0); }
+
+FamilyModel SmallGemma3() { return SmallGemma("gemma3_text", "Gemma3ForCausalLM", kHead); }
+
+FamilyModel SmallGptNeox() {
+  FamilyModel model;
+  model.config = CommonConfig("gpt_neox", "GPTNeoXForCausalLM");
+  for (const char* const absent : {"head_dim", "num_key_value_heads", "rms_norm_eps"})
+    model.config.erase(absent);
+  model.config["rotary_pct"] = 0.7;
+  const auto add_pair = [&](const std::string& name, std::vector<int64_t> weight, int64_t bias) {
+    Add(model, name + ".weight", std::move(weight));
+    Add(model, name + ".bias", {bias});
+  };
+  Add(model, "gpt_neox.embed_in.weight", {kVocabulary, kWidth});
+  for (int layer = 0; layer < kLayers; ++layer) {
+    const std::string at = absl::StrCat("gpt_neox.layers.", layer, ".");
+    add_pair(at + "input_layernorm", {kWidth}, kWidth);
+    add_pair(at + "post_attention_layernorm", {kWidth}, kWidth);
+    add_pair(at + "attention.query_key_value", {3 * kWidth, kWidth}, 3 * kWidth);
+    add_pair(at + "attention.dense", {kWidth, kWidth}, kWidth);
+    add_pair(at + "mlp.dense_h_to_4h", {kInner, kWidth}, kInner);
+    add_pair(at + "mlp.dense_4h_to_h", {kWidth, kInner}, kWidth);
+  }
+  add_pair("gpt_neox.final_layer_norm", {kWidth}, kWidth);
+  Add(model, "embed_out.weight", {kVocabulary, kWidth});
   return model;
 }
 
@@ -122,8 +239,15 @@ void FamilyModel::Remove(absl::string_view name) {
 }
 
 absl::StatusOr<FamilyModel> SmallModelOf(absl::string_view model_type) {
-  if (model_type == "llama") return SmallLlama();
-  if (model_type == "gpt2") return SmallGpt2();
+  constexpr std::pair<absl::string_view, FamilyModel (*)()> kModels[] = {
+      {"gemma2", SmallGemma2},    {"gemma3_text", SmallGemma3}, {"gpt2", SmallGpt2},
+      {"gpt_neox", SmallGptNeox}, {"llama", SmallLlama},        {"mistral", SmallMistral},
+      {"olmo2", SmallOlmo2},      {"phi3", SmallPhi3},          {"qwen2", SmallQwen2},
+      {"qwen3", SmallQwen3},      {"smollm3", SmallSmollm3},
+  };
+  for (const auto& [name, make] : kModels) {
+    if (name == model_type) return make();
+  }
   return absl::NotFoundError(
       absl::StrCat("tests/testing/family_model.cc has no small model of family ", model_type));
 }

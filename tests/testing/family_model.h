@@ -22,9 +22,10 @@ struct FamilyModel {
   void Remove(absl::string_view name);
 };
 
-// 2 layers of width 24 (4 heads), vocabulary 48, context 32. With biases wherever the family may have them;
-// llama with 2 key-value heads and an own head, gpt2 tied. NotFound: no small model is known for
-// `model_type`; add one.
+// 2 layers of width 24 (4 heads of 6 numbers, 2 key-value heads where the family may share them), vocabulary
+// 48, context 32; with all that the family may have and others lack: biases, a window of 6 tokens, layers
+// without rotary positions. Gemma and gpt2 are tied, the others have a head. NotFound: no small model is
+// known for `model_type`; add one.
 absl::StatusOr<FamilyModel> SmallModelOf(absl::string_view model_type);
 
 // Writes config.json and model.safetensors into `folder`, which is created. Values depend on `seed` and the

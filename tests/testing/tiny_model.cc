@@ -17,7 +17,6 @@
 #include "storage/layout.h"
 #include "storage/model_import.h"
 #include "storage/safetensors.h"
-#include "worker/data/prepare_rows.h"
 #include "worker/data/prepared_file.h"
 #include "worker/data/prepared_manifest.h"
 #include "worker/data/text/byte_level.h"

@@ -68,9 +68,13 @@ std::string TrainingTest::DigestOf(const std::string& name, absl::Duration patie
     ADD_FAILURE() << (job.ok() ? job->DebugString() : job.status().ToString()) << "\n" << service_->Logs();
     return "";
   }
-  const auto digest = ArtifactDigest(service_->client(), name, "adapter_model.safetensors");
-  EXPECT_TRUE(digest.ok()) << digest.status();
-  return digest.value_or("");
+  std::string digests;
+  for (const char* const file : {"adapter_model.safetensors", "ledger.safetensors"}) {
+    const auto digest = ArtifactDigest(service_->client(), name, file);
+    EXPECT_TRUE(digest.ok()) << digest.status();
+    absl::StrAppend(&digests, digest.value_or("none"), " ");
+  }
+  return digests;
 }
 
 v1::Job TrainingTest::Get(const std::string& name) {

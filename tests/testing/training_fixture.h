@@ -31,9 +31,9 @@ class TrainingTest : public testing::Test {
 
   // Submit, or a failure and "".
   std::string Submit(const v1::JobSpec& spec);
-  // Creates Job() and waits: the digest of its adapter.
+  // Creates Job() and waits: DigestOf it.
   std::string Undisturbed();
-  // The digest of the adapter of a job once it succeeded; "" and a failure when it ends otherwise.
+  // The digests of the adapter and the row ledger of a job once it succeeded; "" and a failure when it ends otherwise.
   std::string DigestOf(const std::string& name, absl::Duration patience = absl::Minutes(6));
   // An empty job while the service does not answer.
   v1::Job Get(const std::string& name);

@@ -155,6 +155,8 @@ void Agent::CarryOut() {
           } else if constexpr (std::is_same_v<T, StopTask>) {
             VN_LOG(INFO) << "task asked to stop lease=" << what.lease << " reason=\"" << what.reason << "\"";
             runner_->Stop(what.lease, what.reason);
+          } else if constexpr (std::is_same_v<T, TellTask>) {
+            runner_->Tell(what.lease, what.more);
           } else {
             runner_->Kill(what.lease);
           }

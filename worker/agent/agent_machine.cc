@@ -62,6 +62,8 @@ void AgentMachine::OnServerMessage(const v1::ServerMessage& message, absl::Time 
       return Stop(message.stop().lease(), message.stop().reason());
     case v1::ServerMessage::kAck:
       return Ack(message.ack());
+    case v1::ServerMessage::kGenerateMore:
+      return GenerateMore(message.generate_more());
     case v1::ServerMessage::kRenew: {
       // Answers come in the order of the heartbeats: the lease lives on from when this one was sent.
       if (heartbeat_times_.empty()) return;
@@ -158,6 +160,12 @@ void AgentMachine::Stop(const std::string& id, absl::string_view reason) {
   if (lease.phase != Phase::kRunning || lease.stop_sent) return;
   lease.stop_sent = true;
   effects_.push_back(StopTask{id, std::string(reason)});
+}
+
+void AgentMachine::GenerateMore(const v1::GenerateMore& more) {
+  const auto it = leases_.find(more.lease());
+  if (it == leases_.end() || it->second.phase != Phase::kRunning) return;  // the server hears of its end
+  effects_.push_back(TellTask{it->first, more});
 }
 
 void AgentMachine::Kill(const std::string& id, Lease& lease, std::string reason) {

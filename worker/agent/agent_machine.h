@@ -45,7 +45,11 @@ struct KillTask {
   std::string lease;
   std::string reason;
 };
-using Effect = std::variant<SendToServer, Reconnect, StartTask, StopTask, KillTask>;
+struct TellTask {  // a GenerateTask that is kept
+  std::string lease;
+  v1::GenerateMore more;
+};
+using Effect = std::variant<SendToServer, Reconnect, StartTask, StopTask, KillTask, TellTask>;
 
 // How a task's process or thread ended, when it did not say so itself.
 struct TaskExit {
@@ -112,6 +116,7 @@ class AgentMachine {
   void Commit(const std::string& id, absl::Time now);
   void Cancel(const std::string& id, absl::string_view reason, absl::Time now);
   void Stop(const std::string& id, absl::string_view reason);
+  void GenerateMore(const v1::GenerateMore& more);
   void Ack(const v1::AckEvents& ack);
   void Kill(const std::string& id, Lease& lease, std::string reason);
   void Append(Lease& lease, v1::TaskEvent event, absl::Time now);

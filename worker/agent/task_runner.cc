@@ -30,8 +30,8 @@ v1::TaskEvent Finished(const absl::Status& status) {
   finished.set_code(static_cast<int>(status.code()));
   finished.set_message(std::string(status.message()));
   finished.set_cause(v1::TaskFinished::CAUSE_RAISED);
-  // Preparing keeps no state, a trainer that cannot start has none: done again when asked to stop, and when a
-  // disk is full once it is not.
+  // Preparing goes on with the chunks that are finished, a trainer that cannot start has no state: done again
+  // when asked to stop, and when a disk is full once it is not.
   finished.set_stopped(absl::IsCancelled(status) || IsUnwritable(status));
   return event;
 }
@@ -130,12 +130,14 @@ void TaskRunner::StartPreparation(const std::string& lease, const v1::Task& task
     v1::TaskEvent started;
     started.mutable_started()->set_pid(::getpid());
     callbacks_.event(lease, std::move(started));
-    const auto progress = [&](absl::string_view phase, double fraction, int64_t rows) {
+    const auto progress = [&](const data::PrepareProgress& now) {
       v1::TaskEvent event;
       v1::Progress& said = *event.mutable_progress();
-      said.set_phase(std::string(phase));
-      said.set_rows(rows);
-      said.set_total_rows(fraction > 0 ? static_cast<int64_t>(static_cast<double>(rows) / fraction) : 0);
+      said.set_phase(std::string(now.phase));
+      said.set_rows(now.rows);
+      said.set_bytes(now.bytes);
+      said.set_total_bytes(now.total_bytes);
+      said.set_eta_seconds(now.eta_seconds);
       callbacks_.event(lease, std::move(event));
     };
     absl::StatusOr<v1::PreparedData> prepared = absl::InternalError("");
@@ -164,6 +166,8 @@ void TaskRunner::Stop(const std::string& lease, const std::string& reason) {
   it->second.stop->store(true);
   host_->Stop(lease, reason);
 }
+
+void TaskRunner::Tell(const std::string& lease, const v1::GenerateMore& more) { host_->Tell(lease, more); }
 
 void TaskRunner::Kill(const std::string& lease) {
   const auto it = running_.find(lease);

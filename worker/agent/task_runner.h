@@ -38,6 +38,8 @@ class TaskRunner {
 
   void Start(const std::string& lease, const v1::Task& task);
   void Stop(const std::string& lease, const std::string& reason);
+  // To a trainer; in vain where there is none.
+  void Tell(const std::string& lease, const v1::GenerateMore& more);
   void Kill(const std::string& lease);
   // Call once its exit was told: joins its thread.
   void Reap(const std::string& lease);

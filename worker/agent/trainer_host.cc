@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -68,20 +69,48 @@ void TrainerHost::Expect(const std::string& lease, v1::Task task) {
   trainers_[lease].task = std::move(task);
 }
 
-void TrainerHost::SendStop(Stream& stream, const std::string& reason) {
+void TrainerHost::Stop(const std::string& lease, const std::string& reason) {
   v1::TrainerDown down;
-  down.mutable_stop()->set_reason(reason);
-  // A failed write means that the stream broke: its reader reports that.
-  stream.Write(down);
+  down.mutable_stop()->set_reason(reason.empty() ? "asked to stop" : reason);
+  Send(lease, std::move(down));
 }
 
-void TrainerHost::Stop(const std::string& lease, const std::string& reason) {
-  const MutexLock lock(mutex_);
-  const auto it = trainers_.find(lease);
-  if (it == trainers_.end() || !it->second.stop_reason.empty()) return;
-  it->second.stop_reason = reason.empty() ? "asked to stop" : reason;
-  // A few bytes into a local socket: writing under the lock orders it after the task.
-  if (it->second.stream != nullptr) SendStop(*it->second.stream, it->second.stop_reason);
+void TrainerHost::Tell(const std::string& lease, const v1::GenerateMore& more) {
+  v1::TrainerDown down;
+  *down.mutable_more() = more;
+  Send(lease, std::move(down));
+}
+
+void TrainerHost::Send(const std::string& lease, v1::TrainerDown down) {
+  {
+    const MutexLock lock(mutex_);
+    const auto it = trainers_.find(lease);
+    if (it == trainers_.end()) return;
+    it->second.waiting.push_back(std::move(down));
+  }
+  changed_.NotifyAll();
+}
+
+void TrainerHost::WriteCommands(const std::string& lease, Stream* stream) {
+  while (true) {
+    v1::TrainerDown down;
+    {
+      const MutexLock lock(mutex_);
+      while (true) {
+        const auto it = trainers_.find(lease);
+        if (it == trainers_.end() || it->second.stream != stream) return;  // it has left
+        if (!it->second.waiting.empty()) {
+          down = std::move(it->second.waiting.front());
+          it->second.waiting.pop_front();
+          break;
+        }
+        changed_.Wait(mutex_);
+      }
+    }
+    // Not under the lock: a trainer that does not read must not hold up the others. A failed write means that
+    // the stream broke, which its reader notices.
+    stream->Write(down);
+  }
 }
 
 void TrainerHost::WaitDetached(const std::string& lease, absl::Time deadline) {
@@ -89,7 +118,7 @@ void TrainerHost::WaitDetached(const std::string& lease, absl::Time deadline) {
   while (absl::Now() < deadline) {
     const auto it = trainers_.find(lease);
     if (it == trainers_.end() || it->second.stream == nullptr) return;
-    detached_.WaitUntil(mutex_, deadline);
+    changed_.WaitUntil(mutex_, deadline);
   }
 }
 
@@ -99,6 +128,7 @@ void TrainerHost::Forget(const std::string& lease) {
   if (it == trainers_.end()) return;
   if (it->second.context != nullptr) it->second.context->TryCancel();
   trainers_.erase(it);
+  changed_.NotifyAll();
 }
 
 grpc::Status TrainerHost::Serve(grpc::ServerContext* context, Stream* stream) {
@@ -114,23 +144,27 @@ grpc::Status TrainerHost::Serve(grpc::ServerContext* context, Stream* stream) {
       return grpc::Status(grpc::StatusCode::NOT_FOUND,
                           absl::StrCat("no task waits under lease \"", lease, "\""));
     }
+    // The first word; what was said before it dialled comes after it.
     v1::TrainerDown down;
     *down.mutable_task() = it->second.task;
-    stream->Write(down);
-    if (!it->second.stop_reason.empty()) SendStop(*stream, it->second.stop_reason);
+    it->second.waiting.push_front(std::move(down));
     it->second.stream = stream;
     it->second.context = context;
   }
+  std::jthread writer([&] { WriteCommands(lease, stream); });
   while (stream->Read(&up)) {
     if (up.has_event()) on_event_(lease, std::move(*up.mutable_event()));
   }
-  const MutexLock lock(mutex_);
-  const auto it = trainers_.find(lease);
-  if (it != trainers_.end() && it->second.stream == stream) {
-    it->second.stream = nullptr;
-    it->second.context = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    const auto it = trainers_.find(lease);
+    if (it != trainers_.end() && it->second.stream == stream) {
+      it->second.stream = nullptr;
+      it->second.context = nullptr;
+    }
   }
-  detached_.NotifyAll();
+  changed_.NotifyAll();
+  writer.join();
   return grpc::Status::OK;
 }
 

@@ -4,6 +4,7 @@
 
 #include <grpcpp/server.h>
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -32,6 +33,8 @@ class TrainerHost {
   void Expect(const std::string& lease, v1::Task task) VN_EXCLUDES(mutex_);
   // Tells it to checkpoint and leave; remembered when it has not dialled yet.
   void Stop(const std::string& lease, const std::string& reason) VN_EXCLUDES(mutex_);
+  // Passes it on; kept for a trainer that has not dialled yet.
+  void Tell(const std::string& lease, const v1::GenerateMore& more) VN_EXCLUDES(mutex_);
   // Waits until everything that the (dead) trainer had sent was told, at most until `deadline`.
   void WaitDetached(const std::string& lease, absl::Time deadline) VN_EXCLUDES(mutex_);
   void Forget(const std::string& lease) VN_EXCLUDES(mutex_);
@@ -41,20 +44,22 @@ class TrainerHost {
   using Stream = grpc::ServerReaderWriter<v1::TrainerDown, v1::TrainerUp>;
   struct Trainer {
     v1::Task task;
-    std::string stop_reason;
-    Stream* stream = nullptr;  // while attached
+    std::deque<v1::TrainerDown> waiting;  // to be told, in order
+    Stream* stream = nullptr;             // while attached
     grpc::ServerContext* context = nullptr;
   };
 
   explicit TrainerHost(OnEvent on_event);
   grpc::Status Serve(grpc::ServerContext* context, Stream* stream) VN_EXCLUDES(mutex_);
-  static void SendStop(Stream& stream, const std::string& reason);
+  void Send(const std::string& lease, v1::TrainerDown down) VN_EXCLUDES(mutex_);
+  // Tells the trainer on `stream` what waits for it, until it leaves.
+  void WriteCommands(const std::string& lease, Stream* stream) VN_EXCLUDES(mutex_);
 
   const OnEvent on_event_;
   std::string socket_path_;
   std::string private_folder_;  // made by Create, removed at the end; "" = none
   Mutex mutex_;
-  CondVar detached_;
+  CondVar changed_;
   std::map<std::string, Trainer> trainers_ VN_GUARDED_BY(mutex_);
   std::unique_ptr<Service> service_;
   std::unique_ptr<grpc::Server> server_;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <numeric>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -77,6 +77,7 @@ struct BatchPlan::State {
   std::vector<int64_t> lengths;
   std::vector<double> weight_sums;
   BatchPlanOptions options;
+  std::optional<MixtureOrder> mixture;
 
   mutable Mutex mutex;
   // first_steps[e] = step at which epoch e begins, as far as known; batches of tokens only.
@@ -84,20 +85,32 @@ struct BatchPlan::State {
   mutable Epoch cached VN_GUARDED_BY(mutex);
 
   int64_t num_rows() const { return static_cast<int64_t>(lengths.size()); }
+  int64_t rows_per_epoch() const { return mixture.has_value() ? mixture->rows_per_epoch() : num_rows(); }
   bool by_tokens() const { return options.batch_tokens > 0; }
-  int64_t steps_by_rows() const { return (num_rows() + options.batch_rows - 1) / options.batch_rows; }
+  int64_t steps_by_rows() const { return (rows_per_epoch() + options.batch_rows - 1) / options.batch_rows; }
 
-  KeyedPermutation Order(int64_t epoch) const {
-    return KeyedPermutation(lengths.size(),
-                            DeriveSeed(options.seed, kOrderTag, static_cast<uint64_t>(epoch)));
+  // Rows of an epoch by their position in it.
+  struct Order {
+    const State& state;
+    const int64_t epoch;
+    const KeyedPermutation permutation;
+    int64_t operator()(int64_t position) const {
+      const int64_t slot = static_cast<int64_t>(permutation(static_cast<uint64_t>(position)));
+      return state.mixture.has_value() ? state.mixture->Row(epoch, slot) : slot;
+    }
+  };
+  Order OrderOf(int64_t epoch) const {
+    return {*this, epoch,
+            KeyedPermutation(static_cast<uint64_t>(rows_per_epoch()),
+                             DeriveSeed(options.seed, kOrderTag, static_cast<uint64_t>(epoch)))};
   }
 
   // Cuts epoch `epoch` into batches of tokens.
   std::vector<int64_t> CutByTokens(int64_t epoch) const {
-    const KeyedPermutation order = Order(epoch);
+    const Order order = OrderOf(epoch);
     std::vector<int64_t> starts;
     int64_t tokens = 0;
-    for (int64_t i = 0; i < num_rows(); ++i) {
+    for (int64_t i = 0; i < rows_per_epoch(); ++i) {
       const int64_t length = lengths[order(i)];
       if (starts.empty() || tokens + length > options.batch_tokens) {
         starts.push_back(i);
@@ -129,7 +142,7 @@ struct BatchPlan::State {
       const int64_t steps = steps_by_rows();
       const int64_t in_epoch = step % steps;
       const int64_t begin = in_epoch * options.batch_rows;
-      return {step / steps, begin, std::min(begin + options.batch_rows, num_rows()), in_epoch, steps};
+      return {step / steps, begin, std::min(begin + options.batch_rows, rows_per_epoch()), in_epoch, steps};
     }
     MutexLock lock(mutex);
     while (first_steps.back() <= step) Load(static_cast<int64_t>(first_steps.size()) - 1);
@@ -138,8 +151,8 @@ struct BatchPlan::State {
     Load(epoch);
     const int64_t in_epoch = step - cached.first_step;
     const int64_t steps = static_cast<int64_t>(cached.starts.size());
-    return {epoch, cached.starts[in_epoch], in_epoch + 1 < steps ? cached.starts[in_epoch + 1] : num_rows(),
-            in_epoch, steps};
+    return {epoch, cached.starts[in_epoch],
+            in_epoch + 1 < steps ? cached.starts[in_epoch + 1] : rows_per_epoch(), in_epoch, steps};
   }
 
   // Step at which `epoch` begins.
@@ -186,7 +199,20 @@ absl::StatusOr<BatchPlan> BatchPlan::Create(std::vector<int64_t> lengths, std::v
   if (options.micro_batch_tokens < 1 || options.micro_batch_tokens >= kMaxLength) {
     return bad("micro_batch_tokens = ", options.micro_batch_tokens, " is outside [64, 1048576]");
   }
+  int64_t mixed = 0;
+  for (size_t i = 0; i < options.mixture.size(); ++i) {
+    const MixturePart& part = options.mixture[i];
+    if (part.num_rows < 1 || !std::isfinite(part.weight) || part.weight <= 0) {
+      return bad("data.mix[", i, "] has ", part.num_rows, " rows and weight ", part.weight,
+                 "; both must be above 0");
+    }
+    mixed += part.num_rows;
+  }
+  if (!options.mixture.empty() && mixed != static_cast<int64_t>(lengths.size())) {
+    return bad("data.mix: its datasets have ", mixed, " rows, the prepared data has ", lengths.size());
+  }
   auto state = std::make_unique<State>();
+  if (!options.mixture.empty()) state->mixture.emplace(options.mixture, options.seed);
   state->lengths = std::move(lengths);
   state->weight_sums = std::move(weight_sums);
   state->options = options;
@@ -195,10 +221,10 @@ absl::StatusOr<BatchPlan> BatchPlan::Create(std::vector<int64_t> lengths, std::v
 
 std::vector<int64_t> BatchPlan::Rows(int64_t step) const {
   const State::Place place = state_->Find(step);
-  const KeyedPermutation order = state_->Order(place.epoch);
+  const State::Order order = state_->OrderOf(place.epoch);
   std::vector<int64_t> rows;
   rows.reserve(place.end - place.begin);
-  for (int64_t i = place.begin; i < place.end; ++i) rows.push_back(static_cast<int64_t>(order(i)));
+  for (int64_t i = place.begin; i < place.end; ++i) rows.push_back(order(i));
   return rows;
 }
 

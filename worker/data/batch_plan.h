@@ -3,9 +3,9 @@
 // (resume is free).
 //
 // Order     Epoch e is a keyed permutation of all rows, keyed by (seed, e). Batches are cut from it in order
-// and
-//           never cross an epoch: the last batch of an epoch may be smaller. Every row is seen once per
-//           epoch.
+//           and never cross an epoch: the last batch of an epoch may be smaller. Every row is seen once per
+//           epoch. In a mixture with weights an epoch is the rows that mixture.h draws for it, permuted
+//           likewise.
 // Shards    A global batch is split into `virtual_shards` by longest-first assignment to the lightest shard
 // (ties:
 //           fewer rows, then the lower shard). With fewer rows than shards some shards are empty.
@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "worker/data/mixture.h"
 
 namespace vernier::data {
 
@@ -35,6 +36,8 @@ struct BatchPlanOptions {
   int32_t virtual_shards = 4;         // power of two in [1, 64]
   int64_t micro_batch_tokens = 2048;  // [1, 2^31)
   Layout layout = Layout::kPacked;
+  // Datasets with weights: together all rows. Empty: every row once an epoch.
+  std::vector<MixturePart> mixture = {};
 };
 
 // A row in its place.
@@ -74,8 +77,8 @@ std::vector<MicroBatch> PackRows(std::vector<PlannedRow> rows, int64_t micro_bat
 class BatchPlan {
  public:
   // `lengths` [R] tokens and `weight_sums` [R] sum of target weights of each row.
-  // InvalidArgument: no rows, sizes differ, a length below 1, a weight sum that is negative or not finite, or
-  // an option out of range.
+  // InvalidArgument: no rows, sizes differ, a length below 1, a weight sum that is negative or not finite, an
+  // option out of range, or a mixture that does not cover the rows.
   static absl::StatusOr<BatchPlan> Create(std::vector<int64_t> lengths, std::vector<double> weight_sums,
                                           BatchPlanOptions options);
   BatchPlan(BatchPlan&&) noexcept;

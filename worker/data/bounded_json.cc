@@ -21,7 +21,13 @@ class TreeBuilder final : public nlohmann::json_sax<Json> {
   bool boolean(bool value) override { return Store(Json(value)) != nullptr; }
   bool number_integer(number_integer_t value) override { return Store(Json(value)) != nullptr; }
   bool number_unsigned(number_unsigned_t value) override { return Store(Json(value)) != nullptr; }
-  bool number_float(number_float_t value, const string_t&) override { return Store(Json(value)) != nullptr; }
+  bool number_float(number_float_t value, const string_t& token) override {
+    // The parser hands on integers of more than 64 bits as floating point: another number.
+    if (token.find_first_of(".eE") == string_t::npos) {
+      return Fail(absl::StrCat("the integer ", Excerpt(token, 40), " has more than 64 bits; write it as a string"));
+    }
+    return Store(Json(value)) != nullptr;
+  }
   bool string(string_t& value) override { return Store(Json(std::move(value))) != nullptr; }
   bool binary(binary_t&) override { return Fail("binary data in JSON"); }
   bool start_object(std::size_t) override { return Open(Json::object()); }

@@ -1,25 +1,40 @@
 // `vernier datasets check`: what preparing would find, without writing anything.
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "vernier/v1/data.pb.h"
 #include "worker/data/codec.h"
-#include "worker/data/prepare_rows.h"
+#include "worker/data/prepare.h"
+#include "worker/data/prepare_options.h"
 #include "worker/data/sources/source.h"
 
 namespace vernier::data {
 
-struct CheckResult {
-  v1::DataReport report;  // num_rows: good rows; without a codec no tokens are counted
-  std::string format;     // of the first good row; "" = none
+// A dataset to look at.
+struct CheckInput {
+  ReadAtFn read;
+  int64_t size_bytes = 0;
 };
 
-// Checks every row. `codec` may be null: then rows are parsed only, and nothing is tokenised.
-// Bad and overlong rows are findings, not errors. InvalidArgument: no rows, or the file is of another kind.
-absl::StatusOr<CheckResult> CheckData(ReadAtFn read, const Codec* codec, const PrepareOptions& options);
+struct CheckRequest {
+  CheckInput rows;
+  // Rows to validate on, compared with the others. Its `read` may be empty: none.
+  CheckInput validation;
+  // Null: rows are parsed only, and nothing is tokenised.
+  const Codec* codec = nullptr;
+  PrepareOptions options;
+  int num_samples = 3;  // good rows of the report's samples; needs a codec
+};
 
-// The same for a local file. NotFound and others from the system; messages start with `path`.
-absl::StatusOr<CheckResult> CheckFile(const std::string& path, const Codec* codec,
-                                      const PrepareOptions& options);
+// Checks every row, with `options.threads` threads; memory as for preparing, and NearIndex's for every row.
+// Bad, overlong, repeated and contaminated rows are findings, not errors. Tokens are 0 without a codec.
+// InvalidArgument: no rows, the file is of another kind, or the options mean nothing for its rows.
+absl::StatusOr<v1::DataReport> CheckData(const CheckRequest& request, const ProgressFn& progress);
+
+// A local file. NotFound and others from the system; messages start with `path`.
+absl::StatusOr<CheckInput> CheckInputOf(const std::string& path);
 
 }  // namespace vernier::data

@@ -1,10 +1,12 @@
 #include "worker/data/codec.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/data/text/chat_template.h"
+#include "worker/data/tool_call_style.h"
 #include "worker/data/turn_spans.h"
 
 namespace vernier::data {
@@ -23,6 +25,7 @@ class TemplateCodec final : public ModelCodec {
       messages.push_back(message.object);
       messages.back().erase("weight");  // ours; no part of a conversation
     }
+    ChooseToolCallStyle(row.tools, messages);
     VN_ASSIGN_OR_RETURN(RenderedConversation rendered,
                         RenderWithTurns(*template_, messages, row.tools, turns_ == v1::TURNS_LAST));
     rendered.implicit_system_prompt = ImplicitSystemPrompt(*template_, messages, row.tools);
@@ -45,6 +48,16 @@ class TemplateCodec final : public ModelCodec {
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
 
  private:
+  // Leaves the messages as they are when the template takes them so, or in no other style either.
+  void ChooseToolCallStyle(const Json& tools, Json& messages) const {
+    if (!HasToolCalls(messages) || template_->Render(messages, tools, false).ok()) return;
+    for (Json& style : OtherToolCallStyles(messages)) {
+      if (!template_->Render(style, tools, false).ok()) continue;
+      messages = std::move(style);
+      return;
+    }
+  }
+
   absl::Status CheckTemplate() const {
     if (template_ != nullptr) return absl::OkStatus();
     return absl::FailedPreconditionError(

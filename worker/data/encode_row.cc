@@ -39,7 +39,9 @@ absl::Status CheckRewritten(const TurnSpan& turn, double weight, const EncodeOpt
 
 absl::StatusOr<RowText> LayOutMessages(const Row& row, const EncodeOptions& options, const Codec& codec) {
   VN_ASSIGN_OR_RETURN(RenderedConversation rendered, codec.Render(row));
-  const bool last_only = options.loss_on == v1::LOSS_ON_COMPLETION || options.turns == v1::TURNS_LAST;
+  // The messages of a completion say themselves what it is: those of its prompt weigh nothing.
+  const bool completion = options.loss_on == v1::LOSS_ON_COMPLETION && row.form != RowForm::kPromptCompletion;
+  const bool last_only = completion || options.turns == v1::TURNS_LAST;
   RowText out;
   out.text = std::move(rendered.text);
   out.implicit_system_prompt = std::move(rendered.implicit_system_prompt);
@@ -85,6 +87,12 @@ absl::Status CheckEncodeOptions(const EncodeOptions& options, RowFormat format) 
 
 absl::StatusOr<RowText> LayOutRow(const Row& row, const EncodeOptions& options, const Codec& codec) {
   if (row.format == RowFormat::kMessages) return LayOutMessages(row, options, codec);
+  if (row.format == RowFormat::kPreference) {
+    return absl::InvalidArgumentError(
+        "the row is a preference pair (chosen and rejected answers): it is validated, but training on it "
+        "comes in a later "
+        "version; to train on the chosen answers alone set data.columns: {completion: chosen}");
+  }
   RowText out;
   out.add_bos = codec.bos_id().has_value();
   out.add_eos = codec.eos_id().has_value();

@@ -9,54 +9,68 @@
 namespace vernier::data {
 namespace {
 
-EncodedRow Piece(const EncodedRow& row, int64_t begin, int64_t end) {
-  EncodedRow piece;
-  piece.ids.assign(row.ids.begin() + begin, row.ids.begin() + end);
-  piece.weights.assign(row.weights.begin() + begin, row.weights.begin() + end);
-  piece.weights[0] = 0.0F;
-  piece.prompt_length = std::clamp<int64_t>(row.prompt_length - begin, 1, end - begin);
-  return piece;
-}
-
 int64_t Size(const EncodedRow& row) { return static_cast<int64_t>(row.ids.size()); }
+
+// Calls `take(begin, end)` for every piece that stays.
+template <typename Take>
+void ForEachPiece(const EncodedRow& row, int64_t max_tokens, v1::OnOverlong policy, const Take& take) {
+  VN_CHECK(max_tokens > 0);
+  const int64_t size = Size(row);
+  if (size <= max_tokens) return take(int64_t{0}, size);
+  const int64_t stop = policy == v1::ON_OVERLONG_SPLIT      ? size
+                       : policy == v1::ON_OVERLONG_TRUNCATE ? max_tokens
+                                                            : 0;
+  for (int64_t begin = 0; begin < stop; begin += max_tokens) {
+    const int64_t end = std::min(begin + max_tokens, size);
+    // Its first token has nothing before it.
+    const bool trains = std::any_of(row.weights.begin() + begin + 1, row.weights.begin() + end,
+                                    [](float weight) { return weight > 0; });
+    if (trains) take(begin, end);
+  }
+}
 
 }  // namespace
 
 Cut CutRow(const EncodedRow& row, int64_t max_tokens, v1::OnOverlong policy) {
-  VN_CHECK(max_tokens > 0);
   Cut cut;
-  const int64_t size = Size(row);
-  if (size <= max_tokens) {
-    cut.pieces.push_back(row);
-    return cut;
-  }
-  const int64_t stop = policy == v1::ON_OVERLONG_SPLIT      ? size
-                       : policy == v1::ON_OVERLONG_TRUNCATE ? max_tokens
-                                                            : 0;
-  cut.tokens_lost = size;
-  for (int64_t begin = 0; begin < stop; begin += max_tokens) {
-    EncodedRow piece = Piece(row, begin, std::min(begin + max_tokens, size));
-    if (piece.num_trained() == 0) continue;
-    cut.tokens_lost -= Size(piece);
-    cut.pieces.push_back(std::move(piece));
-  }
+  cut.tokens_lost = Size(row);
+  ForEachPiece(row, max_tokens, policy, [&](int64_t begin, int64_t end) {
+    EncodedRow& piece = cut.pieces.emplace_back();
+    piece.ids.assign(row.ids.begin() + begin, row.ids.begin() + end);
+    piece.weights.assign(row.weights.begin() + begin, row.weights.begin() + end);
+    piece.weights[0] = 0.0F;
+    piece.prompt_length = std::clamp<int64_t>(row.prompt_length - begin, 1, end - begin);
+    cut.tokens_lost -= end - begin;
+  });
   return cut;
 }
 
-void Findings::AddBad(absl::string_view where, int64_t line, absl::string_view reason, int64_t num_tokens) {
-  ++num_bad_;
-  bad_tokens_ += num_tokens;
-  if (bad_.size() < kMaxListed) bad_.push_back({std::string(where), line, std::string(reason)});
+int64_t TokensLost(const EncodedRow& row, int64_t max_tokens, v1::OnOverlong policy) {
+  int64_t lost = Size(row);
+  ForEachPiece(row, max_tokens, policy, [&](int64_t begin, int64_t end) { lost -= end - begin; });
+  return lost;
 }
 
-void Findings::AddOverlong(absl::string_view where, int64_t line, const EncodedRow& row, int64_t max_tokens) {
+std::string RowPlace::ToString() const { return absl::StrCat(where, unit, " ", line); }
+
+void Findings::AddBad(const RowPlace& place, absl::string_view reason, int64_t num_tokens) {
+  ++num_bad_;
+  bad_tokens_ += num_tokens;
+  if (bad_.size() < kMaxListed) bad_.push_back({place, std::string(reason)});
+}
+
+void Findings::AddOverlong(const RowPlace& place, const OverlongRow& row, int64_t max_tokens) {
   ++num_overlong_;
-  lost_truncate_ += CutRow(row, max_tokens, v1::ON_OVERLONG_TRUNCATE).tokens_lost;
-  lost_split_ += CutRow(row, max_tokens, v1::ON_OVERLONG_SPLIT).tokens_lost;
-  lost_drop_ += Size(row);
+  const auto lose = [&row](Loss& loss, int64_t tokens) {
+    loss.tokens += tokens;
+    loss.rows += tokens == row.num_tokens ? 1 : 0;
+  };
+  lose(truncate_, row.lost_by_truncate);
+  lose(split_, row.lost_by_split);
+  lose(drop_, row.num_tokens);
   if (overlong_.size() < kMaxListed) {
     overlong_.push_back(
-        {std::string(where), line, absl::StrCat(Size(row), " tokens, more than max_tokens = ", max_tokens)});
+        {place, absl::StrCat(row.num_tokens, " tokens, more than max_tokens = ", max_tokens)});
   }
 }
 
@@ -64,24 +78,38 @@ std::vector<v1::RowProblem> Findings::Problems() const {
   std::vector<Listed> all = bad_;
   all.insert(all.end(), overlong_.begin(), overlong_.end());
   std::stable_sort(all.begin(), all.end(), [](const Listed& a, const Listed& b) {
-    return a.where != b.where ? a.where < b.where : a.line < b.line;
+    return a.place.where != b.place.where ? a.place.where < b.place.where : a.place.line < b.place.line;
   });
   std::vector<v1::RowProblem> problems;
   for (const Listed& listed : all) {
     if (problems.size() == kMaxListed) break;
     v1::RowProblem problem;
-    problem.set_line(listed.line);
-    problem.set_reason(listed.where.empty() ? listed.reason
-                                            : absl::StrCat(listed.where, "data: ", listed.reason));
+    problem.set_line(listed.place.line);
+    problem.set_reason(listed.place.where.empty()
+                           ? listed.reason
+                           : absl::StrCat(listed.place.where, "data: ", listed.reason));
     problems.push_back(std::move(problem));
   }
   return problems;
 }
 
+std::vector<v1::OverlongLoss> Findings::OverlongLosses() const {
+  std::vector<v1::OverlongLoss> losses;
+  if (num_overlong_ == 0) return losses;
+  for (const auto& [policy, loss] :
+       {std::pair{v1::ON_OVERLONG_REFUSE, Loss{}}, std::pair{v1::ON_OVERLONG_TRUNCATE, truncate_},
+        std::pair{v1::ON_OVERLONG_SPLIT, split_}, std::pair{v1::ON_OVERLONG_DROP, drop_}}) {
+    v1::OverlongLoss& out = losses.emplace_back();
+    out.set_policy(policy);
+    out.set_num_rows(loss.rows);
+    out.set_num_tokens(loss.tokens);
+  }
+  return losses;
+}
+
 std::string Findings::List(const std::vector<Listed>& listed, int64_t num) {
   std::string text;
-  for (const Listed& one : listed)
-    absl::StrAppend(&text, "\n  ", one.where, "line ", one.line, ": ", one.reason);
+  for (const Listed& one : listed) absl::StrAppend(&text, "\n  ", one.place.ToString(), ": ", one.reason);
   const int64_t more = num - static_cast<int64_t>(listed.size());
   if (more > 0) absl::StrAppend(&text, "\n  ... and ", more, " more");
   return text;
@@ -101,8 +129,8 @@ absl::Status Findings::Judge(const PrepareOptions& options, int64_t num_read) co
                     num_read == 1 ? " row is" : " rows are", " longer than max_tokens = ", options.max_tokens,
                     " and on_overlong is refuse:", List(overlong_, num_overlong_), "\nThe longest row has ",
                     longest_, " tokens. Raise data.max_tokens, or set data.on_overlong: truncate (loses ",
-                    lost_truncate_, " tokens), split (loses ", lost_split_, ") or drop (loses ", lost_drop_,
-                    ").");
+                    truncate_.tokens, " tokens), split (loses ", split_.tokens, ") or drop (loses ",
+                    drop_.tokens, ").");
   }
   return message.empty() ? absl::OkStatus() : absl::InvalidArgumentError(message);
 }

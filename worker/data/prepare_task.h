@@ -10,7 +10,7 @@
 #include "vernier/v1/task.pb.h"
 #include "worker/data/codec.h"
 #include "worker/data/prepare.h"
-#include "worker/data/prepare_rows.h"
+#include "worker/data/prepare_options.h"
 #include "worker/data/store_io.h"
 
 namespace vernier::data {

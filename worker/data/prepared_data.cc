@@ -11,6 +11,7 @@
 #include "common/digest.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "worker/data/prepare_options.h"
 #include "worker/data/prepared_file.h"
 #include "worker/data/prepared_manifest.h"
 #include "worker/data/store_io.h"

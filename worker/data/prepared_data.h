@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "vernier/v1/data.pb.h"
+#include "worker/data/mixture.h"
 
 namespace vernier::storage {
 class ObjectStore;
@@ -67,8 +68,10 @@ struct PreparedFacts {
   std::string digest;
   std::string tokenizer_digest;
   std::string template_digest;
-  std::string format;   // messages | prompt_completion | text
+  std::string format;   // of the rows: messages | prompt_completion | text | ...
   int32_t eos_id = -1;  // -1: none
+  // The training rows of a mixture with weights, in BatchPlanOptions' form; empty: none.
+  std::vector<MixturePart> mixture;
 };
 absl::StatusOr<PreparedFacts> ReadFacts(storage::ObjectStore& store, absl::string_view prefix);
 

@@ -19,11 +19,8 @@ static_assert(std::endian::native == std::endian::little, "safetensors is little
 constexpr char kFormatName[] = "vernier.prepared.v1";
 
 template <typename T>
-void AddTensor(const char* name, const char* dtype, const std::vector<T>& values, Json& header,
-               std::string& body) {
-  const size_t begin = body.size();
-  if (!values.empty()) body.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
-  header[name] = {{"dtype", dtype}, {"shape", {values.size()}}, {"data_offsets", {begin, body.size()}}};
+void Append(const std::vector<T>& values, std::string& bytes) {
+  if (!values.empty()) bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
 }
 
 template <typename T>
@@ -89,22 +86,33 @@ absl::Status CheckValues(const PreparedView& view) {
 
 }  // namespace
 
-std::string EncodePreparedFile(const PreparedSplit& split) {
+std::string PreparedHeader(int64_t num_rows, int64_t num_tokens) {
   Json header = {{"__metadata__", {{"format", kFormatName}}}};
-  std::string body;
+  int64_t begin = 0;
+  const auto add = [&](const char* name, const char* dtype, int64_t count, int64_t item_bytes) {
+    const int64_t end = begin + count * item_bytes;
+    header[name] = {{"dtype", dtype}, {"shape", {count}}, {"data_offsets", {begin, end}}};
+    begin = end;
+  };
   // The 8-byte tensors first, so that everything is aligned.
-  AddTensor("row_offsets", "I64", split.row_offsets, header, body);
-  AddTensor("lines", "I64", split.lines, header, body);
-  AddTensor("prompt_lengths", "I64", split.prompt_lengths, header, body);
-  AddTensor("ids", "I32", split.ids, header, body);
-  AddTensor("weights", "F32", split.weights, header, body);
+  add("row_offsets", "I64", num_rows + 1, 8);
+  add("lines", "I64", num_rows, 8);
+  add("prompt_lengths", "I64", num_rows, 8);
+  add("ids", "I32", num_tokens, 4);
+  add("weights", "F32", num_tokens, 4);
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const uint64_t size = text.size();
-  std::string bytes(reinterpret_cast<const char*>(&size), sizeof(size));
-  bytes.reserve(sizeof(size) + text.size() + body.size());
-  bytes += text;
-  bytes += body;
+  return std::string(reinterpret_cast<const char*>(&size), sizeof(size)) + text;
+}
+
+std::string EncodePreparedFile(const PreparedSplit& split) {
+  std::string bytes = PreparedHeader(split.num_rows(), static_cast<int64_t>(split.ids.size()));
+  Append(split.row_offsets, bytes);
+  Append(split.lines, bytes);
+  Append(split.prompt_lengths, bytes);
+  Append(split.ids, bytes);
+  Append(split.weights, bytes);
   return bytes;
 }
 

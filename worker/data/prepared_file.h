@@ -3,14 +3,27 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "worker/data/prepare_rows.h"
 
 namespace vernier::data {
 
+// The rows of one split, end to end.
+struct PreparedSplit {
+  std::vector<int32_t> ids;                // [N]
+  std::vector<float> weights;              // [N]
+  std::vector<int64_t> row_offsets = {0};  // [R + 1]
+  std::vector<int64_t> lines;              // [R]
+  std::vector<int64_t> prompt_lengths;     // [R]
+  int64_t num_rows() const { return static_cast<int64_t>(lines.size()); }
+};
+
+// What stands before the tensors of a file with so many rows and tokens. Behind it, without gaps:
+// row_offsets, lines, prompt_lengths, ids, weights.
+std::string PreparedHeader(int64_t num_rows, int64_t num_tokens);
 // The same split gives the same bytes.
 std::string EncodePreparedFile(const PreparedSplit& split);
 

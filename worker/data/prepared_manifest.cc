@@ -40,6 +40,12 @@ std::string ManifestToJson(const PreparedManifest& manifest) {
   json["template_digest"] = manifest.facts.template_digest;
   json["row_format"] = manifest.facts.format;
   json["eos_id"] = manifest.facts.eos_id;
+  if (!manifest.facts.mixture.empty()) {
+    json["mixture"] = Json::array();
+    for (const MixturePart& part : manifest.facts.mixture) {
+      json["mixture"].push_back({{"num_rows", part.num_rows}, {"weight", part.weight}});
+    }
+  }
   json["files"] = Json::object();
   for (const auto& [name, file] : manifest.files) {
     json["files"][name] = {{"size_bytes", file.size_bytes}, {"sha256", file.sha256}};
@@ -61,6 +67,12 @@ absl::StatusOr<PreparedManifest> ManifestFromJson(absl::string_view text) {
   VN_ASSIGN_OR_RETURN(manifest.facts.format, Text(*json, "row_format"));
   VN_ASSIGN_OR_RETURN(const int64_t eos_id, Number(*json, "eos_id"));
   manifest.facts.eos_id = static_cast<int32_t>(eos_id);
+  for (const Json& part : json->value("mixture", Json::array())) {
+    if (!part.is_object() || !part.contains("weight") || !part["weight"].is_number())
+      return absl::DataLossError("a part of the mixture is malformed");
+    VN_ASSIGN_OR_RETURN(const int64_t num_rows, Number(part, "num_rows"));
+    manifest.facts.mixture.push_back({.num_rows = num_rows, .weight = part["weight"].get<double>()});
+  }
   const auto files = json->find("files");
   if (files == json->end() || !files->is_object()) return absl::DataLossError("files is missing");
   for (const auto& [name, file] : files->items()) {

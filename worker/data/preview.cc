@@ -1,12 +1,15 @@
 #include "worker/data/preview.h"
 
+#include <string>
+
+#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 
 namespace vernier::data {
 
-absl::StatusOr<Preview> RenderPreview(absl::string_view line, const Codec& codec,
+absl::StatusOr<Preview> RenderPreview(absl::string_view record, const RowOptions& rows, const Codec& codec,
                                       const EncodeOptions& options) {
-  VN_ASSIGN_OR_RETURN(const Row row, ParseRow(line));
+  VN_ASSIGN_OR_RETURN(const Row row, ParseRow(record, rows));
   VN_RETURN_IF_ERROR(CheckEncodeOptions(options, row.format));
   VN_ASSIGN_OR_RETURN(const RowText laid, LayOutRow(row, options, codec));
   VN_ASSIGN_OR_RETURN(const EncodedRow encoded, EncodeRow(row, options, codec));
@@ -30,6 +33,21 @@ absl::StatusOr<Preview> RenderPreview(absl::string_view line, const Codec& codec
     preview.segments.back().text.append(laid.text, begin, end - begin);
   }
   return preview;
+}
+
+absl::StatusOr<Preview> PreviewRow(Source& source, int64_t wanted, const RowOptions& rows, const Codec& codec,
+                                   const EncodeOptions& options) {
+  Record record;
+  for (int64_t seen = 0;; ++seen) {
+    VN_ASSIGN_OR_RETURN(const bool more, source.Next(&record));
+    if (!more) return absl::InvalidArgumentError(absl::StrCat("row ", wanted, ": there are ", seen, " rows"));
+    if (seen + 1 < wanted) continue;
+    const std::string place = absl::StrCat("row ", wanted, " (", source.unit(), " ", record.line, ")");
+    if (!record.problem.empty()) return absl::InvalidArgumentError(absl::StrCat(place, ": ", record.problem));
+    absl::StatusOr<Preview> preview = RenderPreview(record.bytes, rows, codec, options);
+    if (!preview.ok()) return Annotate(preview.status(), place);
+    return preview;
+  }
 }
 
 }  // namespace vernier::data

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "worker/data/codec.h"
 #include "worker/data/encode_row.h"
+#include "worker/data/sources/source.h"
 
 namespace vernier::data {
 
@@ -29,8 +30,12 @@ struct Preview {
   int64_t prompt_length = 0;  // tokens; where a generation starts
 };
 
-// `line` is one line of the file. InvalidArgument: why the row is bad.
-absl::StatusOr<Preview> RenderPreview(absl::string_view line, const Codec& codec,
+// `record` is a row as a source gives it. InvalidArgument: why the row is bad.
+absl::StatusOr<Preview> RenderPreview(absl::string_view record, const RowOptions& rows, const Codec& codec,
                                       const EncodeOptions& options);
+
+// Row `wanted` (from 1) of a source, bad ones counted. InvalidArgument: there are not so many, or it is bad.
+absl::StatusOr<Preview> PreviewRow(Source& source, int64_t wanted, const RowOptions& rows, const Codec& codec,
+                                   const EncodeOptions& options);
 
 }  // namespace vernier::data

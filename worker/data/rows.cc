@@ -1,234 +1,317 @@
 #include "worker/data/rows.h"
 
-#include <algorithm>
-#include <array>
-#include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/digest.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "worker/data/messages.h"
+#include "worker/data/tools.h"
 
 namespace vernier::data {
 namespace {
 
-constexpr std::array<absl::string_view, 8> kColumns = {
-    "messages", "prompt", "completion", "text", "tools", "id", "functions", "parallel_tool_calls"};
-constexpr std::array<absl::string_view, 7> kMessageKeys = {
-    "role", "content", "weight", "name", "tool_calls", "tool_call_id", "function_call"};
-constexpr std::array<absl::string_view, 6> kRoles = {"system",    "developer", "user",
-                                                     "assistant", "tool",      "function"};
-
 absl::Status Bad(absl::string_view reason) { return absl::InvalidArgumentError(reason); }
 
-// Lower case, letters and digits only: "Prompts", "prompt_" and "prompt" are near each other.
-std::string Bare(absl::string_view name) {
-  std::string bare;
-  for (const char c : name) {
-    if (absl::ascii_isalnum(c)) bare.push_back(absl::ascii_tolower(c));
-  }
-  return bare;
-}
+// Turns the columns of one row into a Row, field by field.
+class RowReader {
+ public:
+  RowReader(Json json, const RowOptions& options) : json_(std::move(json)), options_(options) {}
 
-// Whether `name` looks like a slip for `known`. Stricter than DidYouMean: "test" is no slip for "text".
-bool LooksLike(absl::string_view name, absl::string_view known) {
-  const std::string a = Bare(name), b = Bare(known);
-  if (a.empty()) return false;
-  if (a == b || a == b + "s" || a + "s" == b) return true;
-  const int allowed = b.size() >= 8 ? 2 : b.size() >= 6 ? 1 : 0;
-  return allowed > 0 && EditDistance(a, b) <= allowed;
-}
-
-// An error when a key of `object` is a near miss of a known key that is absent; else `unused` gets the
-// others.
-absl::Status CheckKeys(const Json& object, absl::Span<const absl::string_view> known, absl::string_view what,
-                       std::vector<std::string>* unused) {
-  for (const auto& [key, value] : object.items()) {
-    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    for (const absl::string_view name : known) {
-      if (!object.contains(std::string(name)) && LooksLike(key, name)) {
-        return Bad(
-            absl::StrCat("unknown ", what, " \"", Excerpt(key, 40), "\"; did you mean \"", name, "\"?"));
+  absl::StatusOr<Row> Read() {
+    const std::optional<RowForm> form = RecogniseForm(
+        [&](absl::string_view column) { return json_.contains(std::string(column)); }, options_);
+    std::vector<std::string> columns;
+    for (const auto& [key, value] : json_.items()) columns.push_back(key);
+    VN_ASSIGN_OR_RETURN(row_.unused_columns, JudgeColumns(columns, options_, form));
+    row_.form = *form;
+    VN_RETURN_IF_ERROR(ReadId());
+    switch (*form) {
+      case RowForm::kMessages:
+        VN_RETURN_IF_ERROR(ReadConversation("messages"));
+        break;
+      case RowForm::kShareGpt:
+        VN_RETURN_IF_ERROR(ReadConversation("conversations"));
+        break;
+      case RowForm::kPreference:
+        VN_RETURN_IF_ERROR(ReadPreference());
+        break;
+      case RowForm::kAlpaca:
+        VN_RETURN_IF_ERROR(ReadAlpaca());
+        break;
+      case RowForm::kPromptCompletion:
+        VN_RETURN_IF_ERROR(ReadPair());
+        break;
+      case RowForm::kText: {
+        row_.format = RowFormat::kText;
+        VN_ASSIGN_OR_RETURN(row_.text, TakeText("text"));
+        break;
       }
     }
-    if (unused != nullptr) unused->push_back(key);
+    return std::move(row_);
   }
-  return absl::OkStatus();
-}
 
-absl::string_view KindOf(const Json& value) {
-  if (value.is_null()) return "null";
-  if (value.is_boolean()) return "a boolean";
-  if (value.is_number()) return "a number";
-  if (value.is_string()) return "a string";
-  return value.is_array() ? "an array" : "an object";
-}
-
-absl::StatusOr<std::string> TextOf(const Json& row, const char* column) {
-  const Json& value = row.at(column);
-  if (!value.is_string()) return Bad(absl::StrCat(column, " is ", KindOf(value), "; it must be a string"));
-  std::string text = value.get<std::string>();
-  if (text.empty()) return Bad(absl::StrCat(column, " is empty"));
-  return text;
-}
-
-// A string, or the text of OpenAI's content parts.
-absl::StatusOr<std::string> ContentOf(const Json& content, absl::string_view where) {
-  if (content.is_null()) return std::string();
-  if (content.is_string()) return content.get<std::string>();
-  if (!content.is_array()) {
-    return Bad(absl::StrCat(where, ".content is ", KindOf(content), "; it must be a string"));
+ private:
+  // The value of a field, null when the row has none.
+  Json Take(absl::string_view field) {
+    const absl::string_view column = ColumnOf(options_, field);
+    const auto it = column.empty() ? json_.end() : json_.find(std::string(column));
+    return it == json_.end() ? Json() : std::move(*it);
   }
-  std::string text;
-  for (size_t i = 0; i < content.size(); ++i) {
-    const Json& part = content[i];
-    if (!part.is_object() || !part.contains("type") || part["type"] != "text" || !part.contains("text") ||
-        !part["text"].is_string()) {
-      return Bad(absl::StrCat(where, ".content[", i, "] is not a text part; only text can be trained on"));
+
+  // A field's name with its column's, where they differ.
+  std::string NameOf(absl::string_view field) const {
+    const absl::string_view column = ColumnOf(options_, field);
+    return column == field || column.empty() ? std::string(field)
+                                             : absl::StrCat(field, " (column \"", Excerpt(column, 40), "\")");
+  }
+
+  absl::Status Missing(absl::string_view field) const {
+    return Bad(absl::StrCat("the row has no ", NameOf(field)));
+  }
+
+  absl::StatusOr<std::string> TakeText(absl::string_view field) {
+    Json value = Take(field);
+    if (value.is_null()) return Missing(field);
+    if (!value.is_string()) {
+      return Bad(absl::StrCat(NameOf(field), " is ", KindOfJson(value), "; it must be a string"));
     }
-    text += part["text"].get<std::string>();
+    std::string text = std::move(value.get_ref<std::string&>());
+    if (text.empty()) return Bad(absl::StrCat(NameOf(field), " is empty"));
+    return text;
   }
-  return text;
-}
 
-bool HasToolCalls(const Json& message) {
-  const auto filled = [&](const char* key) {
-    const auto it = message.find(key);
-    return it != message.end() && !it->is_null() && !it->empty();
-  };
-  return filled("tool_calls") || filled("function_call");
-}
-
-absl::StatusOr<Message> ParseMessage(const Json& json, size_t index) {
-  const std::string where = absl::StrCat("messages[", index, "]");
-  if (!json.is_object()) return Bad(absl::StrCat(where, " is ", KindOf(json), "; it must be an object"));
-  VN_RETURN_IF_ERROR(Annotate(CheckKeys(json, kMessageKeys, "key", nullptr), where));
-  if (!json.contains("role")) {
-    return Bad(absl::StrCat(
-        where, " has no role",
-        json.contains("from") ? "; rename \"from\" to \"role\" and \"value\" to \"content\"" : ""));
-  }
-  if (!json["role"].is_string()) return Bad(absl::StrCat(where, ".role is not a string"));
-  Message message;
-  message.role = json["role"].get<std::string>();
-  if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end()) {
-    const std::vector<std::string> roles(kRoles.begin(), kRoles.end());
-    return Bad(absl::StrCat(where, ": unknown role \"", Excerpt(message.role, 40), "\"",
-                            DidYouMean(message.role, roles), "; known: ", absl::StrJoin(kRoles, ", ")));
-  }
-  message.object = json;
-  const bool calls = HasToolCalls(json);
-  if (calls && message.role != "assistant") {
-    return Bad(absl::StrCat(where, ": only assistant messages have tool_calls"));
-  }
-  if (!json.contains("content") && !calls) return Bad(absl::StrCat(where, " has no content"));
-  if (json.contains("content")) {
-    VN_ASSIGN_OR_RETURN(message.content, ContentOf(json["content"], where));
-    message.object["content"] = message.content;
-  }
-  // An empty system message (it silences a template's own) and an empty tool result mean something.
-  const bool may_be_empty = calls || message.role == "system" || message.role == "developer" ||
-                            message.role == "tool" || message.role == "function";
-  if (!may_be_empty && absl::StripAsciiWhitespace(message.content).empty()) {
-    return Bad(absl::StrCat(where, " (", message.role, ") has empty content"));
-  }
-  if (json.contains("name") && !json["name"].is_null()) {
-    if (!json["name"].is_string()) return Bad(absl::StrCat(where, ".name is not a string"));
-    message.name = json["name"].get<std::string>();
-  }
-  if (json.contains("weight") && !json["weight"].is_null()) {
-    const Json& weight = json["weight"];
-    message.weight = weight.is_number() ? weight.get<double>() : -1.0;
-    // Kept within fp32, with room for sums.
-    if (!std::isfinite(message.weight) || message.weight < 0 || message.weight > 1e6) {
-      return Bad(
-          absl::StrCat(where, ".weight = ", Excerpt(weight.dump(), 40), " is not a number in [0, 1000000]"));
+  // None: absent, null or empty.
+  absl::StatusOr<std::optional<std::string>> TakeOptionalText(absl::string_view field) {
+    Json value = Take(field);
+    if (value.is_null()) return std::optional<std::string>();
+    if (!value.is_string()) {
+      return Bad(absl::StrCat(NameOf(field), " is ", KindOfJson(value), "; it must be a string"));
     }
-    if (message.role != "assistant" && message.weight != 0) {
-      return Bad(absl::StrCat(where, ".weight is on a ", message.role,
-                              " message; only assistant messages are trained: remove it"));
-    }
+    return std::optional<std::string>(std::move(value.get_ref<std::string&>()));
   }
-  return message;
-}
 
-absl::Status CheckOrder(const std::vector<Message>& messages) {
-  absl::string_view previous;
-  bool calls = false;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    absl::string_view role = messages[i].role;
-    if (role == "developer") role = "system";
-    if (role == "function") role = "tool";
-    bool good = true;
-    absl::string_view want;
-    if (role == "system") {
-      good = i == 0;
-      want = "a system message comes first only";
-    } else if (previous.empty() || previous == "system") {
-      good = role == "user";
-      want = "a conversation starts with user (after an optional system message)";
-    } else if (previous == "user") {
-      good = role == "assistant";
-      want = "assistant follows user";
-    } else if (previous == "assistant") {
-      good = role == "user" || (calls && role == "tool");
-      want = calls ? "tool or user follows an assistant with tool_calls" : "user follows assistant";
+  absl::Status ReadId() {
+    const Json id = Take("id");
+    if (id.is_null()) return absl::OkStatus();
+    if (!id.is_string() && !id.is_number()) return Bad("id is neither a string nor a number");
+    row_.id = id.dump();
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadTools() {
+    Json tools = Take("tools");
+    bool was_text = false;
+    if (!tools.is_null()) {
+      if (tools.is_string() && tools.get_ref<const std::string&>().empty()) return absl::OkStatus();
+      VN_ASSIGN_OR_RETURN(tools, DecodeJsonText(std::move(tools), "tools", &was_text));
+      if (was_text) AddRemark("tools are JSON text; read as JSON", &row_.remarks);
+      if (tools.is_null()) return absl::OkStatus();
+      if (!tools.is_array())
+        return Bad(absl::StrCat("tools is ", KindOfJson(tools), "; it must be an array"));
     } else {
-      want = "tool, assistant or user follows tool";
+      Json functions = Take("functions");
+      if (functions.is_null()) return absl::OkStatus();
+      VN_ASSIGN_OR_RETURN(functions, DecodeJsonText(std::move(functions), "functions", &was_text));
+      if (!functions.is_array()) return Bad("functions is not an array");
+      tools = Json::array();
+      for (Json& function : functions)
+        tools.push_back(Json{{"type", "function"}, {"function", std::move(function)}});
+      AddRemark("functions are read as tools", &row_.remarks);
     }
-    if (!good) {
-      return Bad(absl::StrCat("wrong role order: messages[", i, "] is ", messages[i].role,
-                              i == 0 ? "" : absl::StrCat(" after ", messages[i - 1].role), "; ", want));
+    VN_RETURN_IF_ERROR(CheckTools(tools));
+    // No tools are no tools, however it is written.
+    if (!tools.empty()) row_.tools = std::move(tools);
+    return absl::OkStatus();
+  }
+
+  // A system prompt in a column of its own goes before the messages.
+  absl::Status ReadSystem() {
+    VN_ASSIGN_OR_RETURN(std::optional<std::string> system, TakeOptionalText("system"));
+    if (!system.has_value()) return absl::OkStatus();
+    const std::string first = row_.messages.empty() ? "" : row_.messages[0].role;
+    if (first == "system" || first == "developer") {
+      if (system->empty() || *system == row_.messages[0].content) return absl::OkStatus();
+      return Bad(absl::StrCat("the row has a system prompt in ", NameOf("system"),
+                              " and another as its first message; keep one"));
     }
-    previous = role;
-    calls = HasToolCalls(messages[i].object);
+    row_.messages.insert(row_.messages.begin(), PlainMessage("system", *std::move(system)));
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
-}
 
-absl::Status ParseMessages(const Json& json, Row& row) {
-  const Json& messages = json["messages"];
-  if (!messages.is_array()) {
-    return Bad(absl::StrCat("messages is ", KindOf(messages), "; it must be an array of {role, content}"));
+  absl::Status ReadConversation(absl::string_view field) {
+    row_.format = RowFormat::kMessages;
+    Json list = Take(field);
+    if (list.is_null()) return Missing(field);
+    VN_ASSIGN_OR_RETURN(row_.messages, ParseMessages(std::move(list), field, &row_.remarks));
+    VN_RETURN_IF_ERROR(CheckRoleOrder(row_.messages, field));
+    VN_RETURN_IF_ERROR(ReadSystem());
+    return ReadTools();
   }
-  if (messages.empty()) return Bad("messages is empty");
-  if (messages.size() > static_cast<size_t>(kMaxMessages)) {
-    return Bad(absl::StrCat("the row has ", messages.size(), " messages; the limit is ", kMaxMessages));
-  }
-  row.messages.reserve(messages.size());
-  for (size_t i = 0; i < messages.size(); ++i) {
-    VN_ASSIGN_OR_RETURN(Message message, ParseMessage(messages[i], i));
-    row.messages.push_back(std::move(message));
-  }
-  VN_RETURN_IF_ERROR(CheckOrder(row.messages));
-  if (json.contains("tools") && !json["tools"].is_null()) {
-    if (!json["tools"].is_array())
-      return Bad(absl::StrCat("tools is ", KindOf(json["tools"]), "; it must be an array"));
-    row.tools = json["tools"];
-  } else if (json.contains("functions") && !json["functions"].is_null()) {
-    if (!json["functions"].is_array()) return Bad("functions is not an array");
-    row.tools = Json::array();
-    for (const Json& function : json["functions"]) {
-      row.tools.push_back(Json{{"type", "function"}, {"function", function}});
+
+  // [[question, answer], ...]
+  absl::Status ReadHistory() {
+    Json history = Take("history");
+    if (history.is_null() || (history.is_string() && history.get_ref<const std::string&>().empty()))
+      return absl::OkStatus();
+    bool was_text = false;
+    VN_ASSIGN_OR_RETURN(history, DecodeJsonText(std::move(history), "history", &was_text));
+    if (!history.is_array())
+      return Bad(
+          absl::StrCat("history is ", KindOfJson(history), "; it must be an array of [question, answer]"));
+    for (size_t i = 0; i < history.size(); ++i) {
+      Json& turn = history[i];
+      if (!turn.is_array() || turn.size() != 2 || !turn[0].is_string() || !turn[1].is_string()) {
+        return Bad(absl::StrCat("history[", i, "] is not [question, answer]"));
+      }
+      row_.messages.push_back(PlainMessage("user", turn[0].get<std::string>()));
+      row_.messages.push_back(PlainMessage("assistant", turn[1].get<std::string>()));
     }
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
-}
 
-// An id, kept as JSON, for a message.
-std::string ShowId(absl::string_view id) {
-  if (id.size() < 2 || id.front() != '"') return Excerpt(id, 60);
-  return absl::StrCat("\"", Excerpt(id.substr(1, id.size() - 2), 60), "\"");
-}
-
-void MarkUnused(const Json& json, std::initializer_list<const char*> columns, Row& row) {
-  for (const char* column : columns) {
-    if (json.contains(column)) row.unused_columns.push_back(column);
+  absl::Status ReadAlpaca() {
+    row_.format = RowFormat::kMessages;
+    VN_RETURN_IF_ERROR(ReadHistory());
+    VN_ASSIGN_OR_RETURN(std::string question, TakeText("instruction"));
+    VN_ASSIGN_OR_RETURN(const std::optional<std::string> input, TakeOptionalText("input"));
+    if (input.has_value() && !input->empty()) absl::StrAppend(&question, "\n\n", *input);
+    row_.messages.push_back(PlainMessage("user", std::move(question)));
+    VN_ASSIGN_OR_RETURN(std::string answer, TakeText("output"));
+    row_.messages.push_back(PlainMessage("assistant", std::move(answer)));
+    VN_ASSIGN_OR_RETURN(const std::optional<std::string> system, TakeOptionalText("system"));
+    if (system.has_value() && !system->empty()) {
+      row_.messages.insert(row_.messages.begin(), PlainMessage("system", *system));
+    }
+    return absl::OkStatus();
   }
+
+  // Strings, or messages of which those of the completion are trained.
+  absl::Status ReadPair() {
+    if (!Holds("prompt") && !Holds("completion")) {
+      row_.format = RowFormat::kPromptCompletion;
+      VN_ASSIGN_OR_RETURN(row_.prompt, TakeText("prompt"));
+      VN_ASSIGN_OR_RETURN(row_.completion, TakeText("completion"));
+      for (const char* const field : {"tools", "functions"}) {
+        if (!Take(field).is_null()) row_.unused_columns.emplace_back(ColumnOf(options_, field));
+      }
+      return absl::OkStatus();
+    }
+    row_.format = RowFormat::kMessages;
+    for (const char* const field : {"prompt", "completion"}) {
+      if (!Holds(field))
+        return Bad(absl::StrCat("prompt and completion are both strings or both messages; here ", field,
+                                " is no array of messages"));
+    }
+    VN_ASSIGN_OR_RETURN(row_.messages, ParseMessages(Take("prompt"), "prompt", &row_.remarks));
+    for (Message& message : row_.messages) message.weight = 0;  // given, not trained
+    VN_ASSIGN_OR_RETURN(std::vector<Message> completion,
+                        ParseMessages(Take("completion"), "completion", &row_.remarks));
+    for (Message& message : completion) row_.messages.push_back(std::move(message));
+    VN_RETURN_IF_ERROR(CheckRoleOrder(row_.messages, "prompt + completion"));
+    return ReadTools();
+  }
+
+  // Whether a field holds an array: messages, not a string.
+  bool Holds(absl::string_view field) const {
+    const absl::string_view column = ColumnOf(options_, field);
+    const auto it = column.empty() ? json_.end() : json_.find(std::string(column));
+    return it != json_.end() && it->is_array();
+  }
+
+  absl::Status ReadPreference() {
+    row_.format = RowFormat::kPreference;
+    if (Holds("preferred_output")) return ReadOpenAiPreference();
+    if (Holds("chosen") || Holds("rejected")) return ReadPreferenceMessages();
+    VN_ASSIGN_OR_RETURN(std::optional<std::string> prompt, TakeOptionalText("prompt"));
+    row_.prompt = std::move(prompt).value_or("");
+    VN_ASSIGN_OR_RETURN(row_.chosen, TakeText("chosen"));
+    VN_ASSIGN_OR_RETURN(row_.rejected, TakeText("rejected"));
+    if (row_.chosen == row_.rejected) return Bad("chosen and rejected are equal: the pair prefers nothing");
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadPreferenceMessages() {
+    if (!Holds("chosen") || !Holds("rejected"))
+      return Bad("chosen and rejected are both strings or both messages");
+    VN_ASSIGN_OR_RETURN(row_.chosen_messages, ParseMessages(Take("chosen"), "chosen", &row_.remarks));
+    VN_ASSIGN_OR_RETURN(row_.rejected_messages, ParseMessages(Take("rejected"), "rejected", &row_.remarks));
+    if (Holds("prompt")) {
+      VN_ASSIGN_OR_RETURN(row_.messages, ParseMessages(Take("prompt"), "prompt", &row_.remarks));
+    } else {
+      VN_ASSIGN_OR_RETURN(std::optional<std::string> prompt, TakeOptionalText("prompt"));
+      const bool whole = row_.chosen_messages[0].role != "assistant";
+      // A prompt beside whole conversations repeats their first question.
+      if (prompt.has_value() && !prompt->empty() && !whole)
+        row_.messages.push_back(PlainMessage("user", *std::move(prompt)));
+      if (whole) TakeSharedPrompt();
+    }
+    return FinishPreference();
+  }
+
+  // {"input": {"messages", "tools"?}, "preferred_output": [...], "non_preferred_output": [...]}
+  absl::Status ReadOpenAiPreference() {
+    Json input = Take("input");
+    if (!input.is_object() || !input.contains("messages")) return Bad("input is not {\"messages\": [...]}");
+    VN_ASSIGN_OR_RETURN(row_.messages,
+                        ParseMessages(std::move(input["messages"]), "input.messages", &row_.remarks));
+    if (input.contains("tools")) json_["tools"] = std::move(input["tools"]);
+    VN_ASSIGN_OR_RETURN(row_.chosen_messages,
+                        ParseMessages(Take("preferred_output"), "preferred_output", &row_.remarks));
+    VN_ASSIGN_OR_RETURN(row_.rejected_messages,
+                        ParseMessages(Take("non_preferred_output"), "non_preferred_output", &row_.remarks));
+    return FinishPreference();
+  }
+
+  // What both conversations start with is the prompt.
+  void TakeSharedPrompt() {
+    size_t shared = 0;
+    while (shared < row_.chosen_messages.size() && shared < row_.rejected_messages.size() &&
+           row_.chosen_messages[shared].object == row_.rejected_messages[shared].object) {
+      ++shared;
+    }
+    const auto end = row_.chosen_messages.begin() + static_cast<std::ptrdiff_t>(shared);
+    row_.messages.assign(std::make_move_iterator(row_.chosen_messages.begin()), std::make_move_iterator(end));
+    row_.chosen_messages.erase(row_.chosen_messages.begin(), end);
+    row_.rejected_messages.erase(row_.rejected_messages.begin(),
+                                 row_.rejected_messages.begin() + static_cast<std::ptrdiff_t>(shared));
+  }
+
+  absl::Status FinishPreference() {
+    const auto objects = [](const std::vector<Message>& messages) {
+      Json all = Json::array();
+      for (const Message& message : messages) all.push_back(message.object);
+      return all;
+    };
+    if (objects(row_.chosen_messages) == objects(row_.rejected_messages)) {
+      return Bad("chosen and rejected are equal: the pair prefers nothing");
+    }
+    for (const auto& [messages, name] : {std::pair{&row_.chosen_messages, "prompt + chosen"},
+                                         std::pair{&row_.rejected_messages, "prompt + rejected"}}) {
+      if (messages->empty())
+        return Bad(absl::StrCat(name, ": no answer is left behind what both have in common"));
+      std::vector<Message> whole = row_.messages;
+      whole.insert(whole.end(), messages->begin(), messages->end());
+      VN_RETURN_IF_ERROR(CheckRoleOrder(whole, name));
+      if (whole.back().role != "assistant")
+        return Bad(absl::StrCat(name, " does not end with an assistant message"));
+    }
+    VN_RETURN_IF_ERROR(ReadSystem());
+    return ReadTools();
+  }
+
+  Json json_;
+  const RowOptions& options_;
+  Row row_;
+};
+
+nlohmann::json ObjectsOf(const std::vector<Message>& messages) {
+  nlohmann::json all = nlohmann::json::array();
+  for (const Message& message : messages) all.push_back(nlohmann::json(message.object));
+  return all;
 }
 
 }  // namespace
@@ -241,6 +324,8 @@ absl::string_view RowFormatName(RowFormat format) {
       return "prompt_completion";
     case RowFormat::kText:
       return "text";
+    case RowFormat::kPreference:
+      return "preference";
   }
   return "unknown";
 }
@@ -248,97 +333,61 @@ absl::string_view RowFormatName(RowFormat format) {
 std::string Row::ContentDigest() const {
   nlohmann::json content;  // sorted keys
   switch (format) {
-    case RowFormat::kMessages: {
-      content["messages"] = nlohmann::json::array();
-      for (const Message& message : messages) content["messages"].push_back(nlohmann::json(message.object));
+    case RowFormat::kMessages:
+      content["messages"] = ObjectsOf(messages);
       if (!tools.is_null()) content["tools"] = nlohmann::json(tools);
       break;
-    }
     case RowFormat::kPromptCompletion:
       content = {{"prompt", prompt}, {"completion", completion}};
       break;
     case RowFormat::kText:
       content = {{"text", text}};
       break;
+    case RowFormat::kPreference:
+      content = {{"prompt", prompt}, {"chosen", chosen}, {"rejected", rejected}};
+      content["messages"] = ObjectsOf(messages);
+      content["chosen_messages"] = ObjectsOf(chosen_messages);
+      content["rejected_messages"] = ObjectsOf(rejected_messages);
+      if (!tools.is_null()) content["tools"] = nlohmann::json(tools);
+      break;
   }
   return Sha256Hex(content.dump());
 }
 
-absl::StatusOr<Row> ParseRow(absl::string_view line) {
+absl::StatusOr<Row> ParseRow(absl::string_view line, const RowOptions& options) {
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-  VN_ASSIGN_OR_RETURN(const Json json, ParseBoundedJson(line));
+  VN_ASSIGN_OR_RETURN(Json json, ParseBoundedJson(line));
   if (!json.is_object()) {
-    return Bad(absl::StrCat("the line is ", KindOf(json), "; JSONL has one JSON object a line"));
+    return Bad(absl::StrCat("the line is ", KindOfJson(json), "; a row is one JSON object"));
   }
-  Row row;
-  VN_RETURN_IF_ERROR(CheckKeys(json, kColumns, "column", &row.unused_columns));
-  if (json.contains("id") && !json["id"].is_null()) {
-    if (!json["id"].is_string() && !json["id"].is_number()) return Bad("id is neither a string nor a number");
-    row.id = json["id"].dump();
-  }
-  if (json.contains("messages")) {
-    row.format = RowFormat::kMessages;
-    VN_RETURN_IF_ERROR(ParseMessages(json, row));
-    MarkUnused(json, {"prompt", "completion", "text", "parallel_tool_calls"}, row);
-  } else if (json.contains("prompt") && json.contains("completion")) {
-    row.format = RowFormat::kPromptCompletion;
-    VN_ASSIGN_OR_RETURN(row.prompt, TextOf(json, "prompt"));
-    VN_ASSIGN_OR_RETURN(row.completion, TextOf(json, "completion"));
-    MarkUnused(json, {"text", "tools", "functions", "parallel_tool_calls"}, row);
-  } else if (json.contains("prompt") || json.contains("completion")) {
-    return Bad(json.contains("prompt") ? "the row has prompt but no completion"
-                                       : "the row has completion but no prompt");
-  } else if (json.contains("text")) {
-    row.format = RowFormat::kText;
-    VN_ASSIGN_OR_RETURN(row.text, TextOf(json, "text"));
-    MarkUnused(json, {"tools", "functions", "parallel_tool_calls"}, row);
-  } else {
-    std::vector<std::string> columns;
-    for (const auto& [key, value] : json.items()) {
-      if (columns.size() < 8) columns.push_back(Excerpt(key, 40));
-    }
-    return Bad(
-        absl::StrCat("the row has none of messages, prompt + completion, text; its columns: ",
-                     columns.empty() ? "none" : absl::StrJoin(columns, ", "),
-                     json.contains("conversations") ? "; rename \"conversations\" to \"messages\"" : ""));
-  }
-  return row;
+  return RowReader(std::move(json), options).Read();
 }
 
-absl::Status RowSetChecker::Add(int64_t line, const Row& row) {
-  if (!format_.has_value()) {
-    format_ = row.format;
-    format_line_ = line;
-  } else if (*format_ != row.format) {
-    return Bad(absl::StrCat("mixed formats: this row is ", RowFormatName(row.format), ", line ", format_line_,
-                            " is ", RowFormatName(*format_), "; a dataset has one format"));
+std::string FormNote(RowForm form) {
+  absl::string_view becomes;
+  switch (form) {
+    case RowForm::kMessages:
+      becomes = "rendered by the chat template";
+      break;
+    case RowForm::kShareGpt:
+      becomes = "read as messages (human is user, gpt is assistant), rendered by the chat template";
+      break;
+    case RowForm::kPreference:
+      becomes = "validated only: training on preferences comes in a later version";
+      break;
+    case RowForm::kAlpaca:
+      becomes =
+          "each is a question (instruction, a blank line, input) and its answer, rendered by the chat "
+          "template";
+      break;
+    case RowForm::kPromptCompletion:
+      becomes = "strings are joined as they are; messages are rendered by the chat template";
+      break;
+    case RowForm::kText:
+      becomes = "trained as they are";
+      break;
   }
-  if (row.id.has_value()) {
-    const auto [it, inserted] = id_lines_.try_emplace(*row.id, line);
-    if (!inserted) {
-      return Bad(absl::StrCat("duplicate id ", ShowId(*row.id), ": line ", it->second, " has it too"));
-    }
-  }
-  for (const std::string& column : row.unused_columns) {
-    if (unused_.size() < 64) unused_.insert(Excerpt(column, 40));
-  }
-  const auto [it, inserted] = content_lines_.try_emplace(row.ContentDigest().substr(0, 32), line);
-  if (!inserted && num_duplicates_++ == 0) {
-    first_duplicate_line_ = line;
-    first_original_line_ = it->second;
-  }
-  return absl::OkStatus();
-}
-
-std::vector<std::string> RowSetChecker::Notes() const {
-  std::vector<std::string> notes;
-  if (!unused_.empty()) notes.push_back(absl::StrCat("columns not used: ", absl::StrJoin(unused_, ", ")));
-  if (num_duplicates_ > 0) {
-    notes.push_back(absl::StrCat(num_duplicates_, " rows repeat the content of an earlier row (first: line ",
-                                 first_duplicate_line_, " repeats line ", first_original_line_,
-                                 "); they are kept"));
-  }
-  return notes;
+  return absl::StrCat("rows are ", RowFormName(form), ", told by ", RowFormSign(form), ": ", becomes);
 }
 
 }  // namespace vernier::data

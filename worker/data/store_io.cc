@@ -1,7 +1,5 @@
 #include "worker/data/store_io.h"
 
-#include "storage/object_store.h"
-
 namespace vernier::data {
 namespace {
 
@@ -23,6 +21,10 @@ class StoreBlobs final : public Blobs {
   absl::Status PutOnce(const std::string& key, absl::string_view bytes) override {
     return store_.PutIfAbsent(key, bytes);
   }
+  absl::StatusOr<std::unique_ptr<storage::ObjectWriter>> OpenWriter(const std::string& key) override {
+    return store_.OpenWriter(key, storage::WriteMode::kReplace);
+  }
+  absl::Status Delete(const std::string& key) override { return store_.Delete(key); }
   std::string LocalPath(const std::string& key) override { return store_.LocalPath(key).value_or(""); }
 
  private:

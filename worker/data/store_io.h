@@ -8,15 +8,12 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-
-namespace vernier::storage {
-class ObjectStore;
-}
+#include "storage/object_store.h"
 
 namespace vernier::data {
 
 // Errors: NotFound (no such key), Unavailable, ResourceExhausted (disk full), DataLoss; messages start with
-// the key. Thread-compatible.
+// the key. Thread-safe.
 class Blobs {
  public:
   virtual ~Blobs() = default;
@@ -25,6 +22,10 @@ class Blobs {
   virtual absl::Status Put(const std::string& key, absl::string_view bytes) = 0;
   // Success too when the key holds equal bytes already.
   virtual absl::Status PutOnce(const std::string& key, absl::string_view bytes) = 0;
+  // Makes an object of any size; it replaces one of that key when it is finished.
+  virtual absl::StatusOr<std::unique_ptr<storage::ObjectWriter>> OpenWriter(const std::string& key) = 0;
+  // OK too when there is no such object.
+  virtual absl::Status Delete(const std::string& key) = 0;
   // A local file that holds the object, "" when there is none.
   virtual std::string LocalPath(const std::string& key) = 0;
 };

@@ -1,13 +1,12 @@
 #include "worker/models/generate.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/models/sampling.h"
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 namespace {
@@ -43,14 +42,17 @@ absl::StatusOr<GeneratedTokens> Generate(const CausalLm& model, const Overlay& o
   GeneratedTokens generated;
   std::vector<int64_t> next(prompt.begin(), prompt.end());
   while (true) {
+    if (model.MustStartAgain(cache.length, cache.length + static_cast<int64_t>(next.size()))) {
+      cache = KvCache();
+      next.assign(prompt.begin(), prompt.end());
+      next.insert(next.end(), generated.ids.begin(), generated.ids.end());
+    }
     TokenBatch batch;
     batch.ids_T = torch::tensor(next, at::TensorOptions().dtype(at::kLong));
     batch.row_offsets = {0, static_cast<int64_t>(next.size())};
     const at::Tensor hidden_TD = model.Hidden(batch, overlay, &cache);
-    const at::Tensor logits_V = at::linear(hidden_TD.narrow(0, hidden_TD.size(0) - 1, 1), head_VD)
-                                    .to(at::kFloat)
-                                    .flatten()
-                                    .contiguous();
+    const at::Tensor logits_V =
+        model.Logits(hidden_TD.narrow(0, hidden_TD.size(0) - 1, 1), head_VD).flatten().contiguous();
     VN_ASSIGN_OR_RETURN(const int64_t id,
                         PickToken({logits_V.const_data_ptr<float>(), static_cast<size_t>(logits_V.numel())},
                                   options, cache.length));

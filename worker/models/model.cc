@@ -1,6 +1,6 @@
 #include "worker/models/model.h"
 
-#include <torch/torch.h>
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 
@@ -10,6 +10,12 @@ at::Tensor Overlay::Linear(const LinearSite& site, const at::Tensor& x_TI, const
   const at::Tensor bias_O = bias.defined() ? bias.to(x_TI.scalar_type()) : bias;
   if (!site.weight_is_io) return at::linear(x_TI, weight, bias_O);
   return bias_O.defined() ? at::addmm(bias_O, x_TI, weight) : at::mm(x_TI, weight);
+}
+
+at::Tensor CausalLm::Logits(const at::Tensor& hidden_ND, const at::Tensor& head_VD) const {
+  const at::Tensor logits_NV = at::linear(hidden_ND, head_VD).to(at::kFloat);
+  if (config_.logit_cap == 0.0) return logits_NV;
+  return (logits_NV / config_.logit_cap).tanh() * config_.logit_cap;
 }
 
 }  // namespace vernier::models

@@ -73,7 +73,7 @@ struct KvCache {
 };
 
 struct ModelConfig {
-  std::string model_type;  // llama, gpt2
+  std::string model_type;  // as in config.json: llama, qwen2, ...
   int64_t hidden_size = 0;
   int64_t num_layers = 0;
   int64_t num_heads = 0;
@@ -85,6 +85,7 @@ struct ModelConfig {
   double norm_epsilon = 1e-5;
   double rope_theta = 10000.0;
   bool tied_head = false;
+  double logit_cap = 0.0;  // logits become cap * tanh(logit / cap); 0: they stay
   std::vector<int64_t> eos_token_ids;
 };
 
@@ -112,6 +113,11 @@ class CausalLm {
                             KvCache* cache = nullptr) const = 0;
   // The output projection [V, D] in the compute dtype (the embedding when tied).
   virtual at::Tensor HeadWeight(const Overlay& overlay) const = 0;
+  // hidden [N, D] x head [V, D] -> logits [N, V] in fp32, capped where config().logit_cap asks for it.
+  at::Tensor Logits(const at::Tensor& hidden_ND, const at::Tensor& head_VD) const;
+  // Whether a cached row of `cached` tokens must be computed anew, without the cache, when it grows to
+  // `length`: its tokens would turn by other angles (long factors of rotary positions).
+  virtual bool MustStartAgain(int64_t cached, int64_t length) const { return false; }
 
  protected:
   ModelConfig config_;
@@ -123,8 +129,8 @@ class CausalLm {
 // Loads the model in `folder` (config.json, *.safetensors incl. sharded index: storage/model_import.h's
 // layout). Frozen tensors are mapped or converted once to `compute_dtype` (kFloat or kBFloat16).
 // InvalidArgument: unsupported architecture (with the list of what works), a config field out of range or
-// asking for what we do not do, tensors that are missing, misshapen or left over (named). NotFound: a file is
-// missing. Throws c10::Error only when memory runs out.
+// asking for what we do not do, tensors that are missing, misshapen or left over (named), a head that does
+// not fit tie_word_embeddings. NotFound: a file is missing. Throws c10::Error only when memory runs out.
 absl::StatusOr<std::unique_ptr<CausalLm>> LoadCausalLm(const std::string& folder,
                                                        at::ScalarType compute_dtype);
 

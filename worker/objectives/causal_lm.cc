@@ -1,8 +1,7 @@
 #include "worker/objectives/causal_lm.h"
 
-#include <torch/torch.h>
-
 #include "common/check.h"
+#include "worker/models/torch.h"
 #include "worker/objectives/linear_cross_entropy.h"
 
 namespace vernier::objectives {
@@ -40,7 +39,7 @@ ObjectiveResult CausalLmObjective::Compute(const models::CausalLm& model, const 
   const at::Tensor weight_N = torch::tensor(weights, at::TensorOptions().dtype(at::kFloat));
   const LinearCrossEntropy entropy =
       ComputeLinearCrossEntropy(hidden_TD.index_select(0, index), model.HeadWeight(overlay), target_N,
-                                weight_N * static_cast<float>(scale));
+                                weight_N * static_cast<float>(scale), model.config().logit_cap);
   result.loss = entropy.loss;
   const float* const nll = entropy.nll_N.const_data_ptr<float>();
   const bool* const correct = entropy.correct_N.const_data_ptr<bool>();

@@ -1,8 +1,8 @@
 #include "worker/objectives/linear_cross_entropy.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
+
+#include "worker/models/torch.h"
 
 namespace vernier::objectives {
 namespace {
@@ -16,7 +16,8 @@ constexpr int64_t kChunk = 256;
 class Function final : public torch::autograd::Function<Function> {
  public:
   static tensor_list forward(AutogradContext* context, const at::Tensor& hidden_ND, const at::Tensor& head_VD,
-                             const at::Tensor& targets_N, const at::Tensor& weights_N, bool want_gradient) {
+                             const at::Tensor& targets_N, const at::Tensor& weights_N, double logit_cap,
+                             bool want_gradient) {
     const int64_t n = hidden_ND.size(0);
     const auto fp32 = hidden_ND.options().dtype(at::kFloat);
     at::Tensor nll = at::empty({n}, fp32);
@@ -30,6 +31,12 @@ class Function final : public torch::autograd::Function<Function> {
       const at::Tensor hidden = hidden_ND.narrow(0, begin, size);
       const at::Tensor targets = targets_N.narrow(0, begin, size).unsqueeze(1);
       at::Tensor logits = at::linear(hidden, head_VD).to(at::kFloat);
+      at::Tensor slope;  // d capped / d logit
+      if (logit_cap > 0.0) {
+        logits.div_(logit_cap).tanh_();
+        if (want_hidden || want_head) slope = logits.square().neg_().add_(1.0);
+        logits.mul_(logit_cap);
+      }
       const at::Tensor log_sum = at::logsumexp(logits, 1, /*keepdim=*/true);
       nll.narrow(0, begin, size).copy_((log_sum - logits.gather(1, targets)).squeeze(1));
       correct.narrow(0, begin, size).copy_(logits.argmax(1, /*keepdim=*/true).eq(targets).squeeze(1));
@@ -39,6 +46,7 @@ class Function final : public torch::autograd::Function<Function> {
       logits.sub_(log_sum).exp_();
       logits.scatter_add_(1, targets, at::full_like(log_sum, -1.0));
       logits.mul_(weights);
+      if (slope.defined()) logits.mul_(slope);
       const at::Tensor grad_logits = logits.to(hidden.scalar_type());
       if (want_hidden) grad_hidden.narrow(0, begin, size).copy_(at::matmul(grad_logits, head_VD));
       if (want_head) grad_head.add_(at::matmul(grad_logits.t(), hidden).to(at::kFloat));
@@ -60,15 +68,17 @@ class Function final : public torch::autograd::Function<Function> {
       at::Tensor tensor = saved.toTensor();
       return tensor.mul_(grads[0].to(tensor.scalar_type()));
     };
-    return {scaled("grad_hidden"), scaled("grad_head"), {}, {}, {}};
+    return {scaled("grad_hidden"), scaled("grad_head"), {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
 LinearCrossEntropy ComputeLinearCrossEntropy(const at::Tensor& hidden_ND, const at::Tensor& head_VD,
-                                             const at::Tensor& targets_N, const at::Tensor& weights_N) {
-  const tensor_list out = Function::apply(hidden_ND, head_VD, targets_N, weights_N, at::GradMode::is_enabled());
+                                             const at::Tensor& targets_N, const at::Tensor& weights_N,
+                                             double logit_cap) {
+  const tensor_list out =
+      Function::apply(hidden_ND, head_VD, targets_N, weights_N, logit_cap, at::GradMode::is_enabled());
   return {out[0], out[1], out[2]};
 }
 

@@ -15,7 +15,9 @@ struct LinearCrossEntropy {
 
 // hidden_ND and head_VD in one dtype (fp32 or bf16); targets_N int64; weights_N fp32. Differentiable in hidden and,
 // when it requires grad, in head. Chunks have a fixed size, so the result is a pure function of the inputs.
+// `logit_cap` as in ModelConfig.
 LinearCrossEntropy ComputeLinearCrossEntropy(const at::Tensor& hidden_ND, const at::Tensor& head_VD,
-                                             const at::Tensor& targets_N, const at::Tensor& weights_N);
+                                             const at::Tensor& targets_N, const at::Tensor& weights_N,
+                                             double logit_cap = 0.0);
 
 }  // namespace vernier::objectives

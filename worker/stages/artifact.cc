@@ -41,12 +41,11 @@ absl::Status ArtifactWriter::AddBytes(absl::string_view name, absl::string_view 
   return absl::OkStatus();
 }
 
-absl::Status ArtifactWriter::AddTensors(absl::string_view name,
-                                        absl::Span<const storage::TensorView> tensors) {
-  // Loaders of the ecosystem look for this entry.
-  VN_ASSIGN_OR_RETURN(const storage::ByteDigest digest,
-                      storage::WriteSafetensors(store_, KeyOf(name), storage::WriteMode::kReplace, tensors,
-                                                {{"format", "pt"}}));
+absl::Status ArtifactWriter::AddTensors(absl::string_view name, absl::Span<const storage::TensorView> tensors,
+                                        const std::map<std::string, std::string>& metadata) {
+  VN_ASSIGN_OR_RETURN(
+      const storage::ByteDigest digest,
+      storage::WriteSafetensors(store_, KeyOf(name), storage::WriteMode::kReplace, tensors, metadata));
   AddWritten(name, digest);
   return absl::OkStatus();
 }

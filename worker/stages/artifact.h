@@ -3,6 +3,7 @@
 // never over, a live one; which one counts is the job store's decision. Format: docs/formats/artifact.md.
 #pragma once
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ inline constexpr int kArtifactVersion = 1;
 inline constexpr absl::string_view kAdapterKind = "adapter";        // PEFT's two files
 inline constexpr absl::string_view kWeightsKind = "weights";        // a whole model as a Hugging Face folder
 inline constexpr absl::string_view kEvaluationKind = "evaluation";  // metrics.json, predictions.jsonl
+inline constexpr absl::string_view kLedgerKind = "ledger";          // docs/formats/ledger.md
 
 inline constexpr absl::string_view kAdapterConfigFile = "adapter_config.json";
 inline constexpr absl::string_view kAdapterTensorFile = "adapter_model.safetensors";
@@ -40,7 +42,8 @@ class ArtifactWriter {
                  absl::string_view kind);
 
   absl::Status AddBytes(absl::string_view name, absl::string_view bytes);
-  absl::Status AddTensors(absl::string_view name, absl::Span<const storage::TensorView> tensors);
+  absl::Status AddTensors(absl::string_view name, absl::Span<const storage::TensorView> tensors,
+                          const std::map<std::string, std::string>& metadata = {});
   // Copies the object `key`.
   absl::Status AddCopy(absl::string_view name, absl::string_view key);
   // Streams a file of unknown size: Finish the writer, then hand its digest to AddWritten.

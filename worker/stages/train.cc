@@ -26,6 +26,10 @@ absl::Status RunTrain(const StageContext& context, trainer::TaskOutcome& outcome
   v1::TaskEvent event;
   *event.mutable_artifact() = std::move(published.artifact);
   context.events.Report(std::move(event));
+  VN_ASSIGN_OR_RETURN(v1::Artifact ledger, PublishLedger(context, setup, loop.ledger(), outcome.step));
+  event.Clear();
+  *event.mutable_artifact() = std::move(ledger);
+  context.events.Report(std::move(event));
   return absl::OkStatus();
 }
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -71,12 +72,39 @@ absl::Status AgentLink::Dial() {
 
 void AgentLink::RequestStop(const std::string& reason) {
   if (!stop_requested_.exchange(true)) VN_LOG(INFO) << "stop requested reason=" << reason;
+  {
+    // AwaitMore looks at the flag under the lock: it is either seen there, or the waiter is woken.
+    const MutexLock lock(mutex_);
+  }
+  changed_.NotifyAll();
+}
+
+std::optional<v1::GenerateMore> AgentLink::AwaitMore() {
+  const MutexLock lock(mutex_);
+  while (requests_.empty() && !stop_requested_ && !broken_) changed_.Wait(mutex_);
+  if (stop_requested_ || broken_) return std::nullopt;
+  v1::GenerateMore next = std::move(requests_.front());
+  requests_.pop_front();
+  return next;
+}
+
+void AgentLink::TakeMore(v1::GenerateMore more) {
+  if (more.interrupt()) {
+    interrupted_turn_ = std::max<int64_t>(interrupted_turn_, more.turn());
+    return;
+  }
+  {
+    const MutexLock lock(mutex_);
+    requests_.push_back(std::move(more));
+  }
+  changed_.NotifyAll();
 }
 
 void AgentLink::ReadCommands() {
   v1::TrainerDown down;
   while (stream_->Read(&down)) {
     if (down.has_stop()) RequestStop(down.stop().reason());
+    if (down.has_more()) TakeMore(std::move(*down.mutable_more()));
   }
   bool expected;
   {

@@ -11,6 +11,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -44,8 +45,10 @@ class AgentLink final : public TaskContext {
   const v1::Task& task() const { return task_; }
   void Report(v1::TaskEvent event) override VN_EXCLUDES(mutex_);
   bool stop_requested() const override { return stop_requested_; }
+  std::optional<v1::GenerateMore> AwaitMore() override VN_EXCLUDES(mutex_);
+  int64_t interrupted_turn() const override { return interrupted_turn_; }
   // What a stop command does; also for signals.
-  void RequestStop(const std::string& reason);
+  void RequestStop(const std::string& reason) VN_EXCLUDES(mutex_);
 
   // Reports `finished`, waits until the agent took everything and closed the stream. Unavailable,
   // DeadlineExceeded: it may not have.
@@ -57,6 +60,7 @@ class AgentLink final : public TaskContext {
   explicit AgentLink(Options options) : options_(std::move(options)) {}
   absl::Status Dial();
   void ReadCommands() VN_EXCLUDES(mutex_);
+  void TakeMore(v1::GenerateMore more) VN_EXCLUDES(mutex_);
   void WriteEvents() VN_EXCLUDES(mutex_);
   void Push(v1::TaskEvent event) VN_REQUIRES(mutex_);
 
@@ -67,10 +71,12 @@ class AgentLink final : public TaskContext {
   std::unique_ptr<Stream> stream_;
   v1::Task task_;
   std::atomic<bool> stop_requested_ = false;
+  std::atomic<int64_t> interrupted_turn_ = 0;
 
   Mutex mutex_;
   CondVar changed_;
   std::deque<v1::TaskEvent> waiting_ VN_GUARDED_BY(mutex_);
+  std::deque<v1::GenerateMore> requests_ VN_GUARDED_BY(mutex_);
   bool finishing_ VN_GUARDED_BY(mutex_) = false;  // no event comes after those that wait
   bool broken_ VN_GUARDED_BY(mutex_) = false;     // nothing can be sent any more
   bool read_all_ VN_GUARDED_BY(mutex_) = false;   // the agent closed the stream

@@ -1,13 +1,14 @@
 #include "worker/trainer/labelled_batch.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
+
+#include "worker/models/torch.h"
 
 namespace vernier::trainer {
 
-objectives::LabelledBatch MakeLabelledBatch(const data::PreparedRows& rows, const data::MicroBatch& micro_batch,
-                                            data::Layout layout, int64_t step, bool training) {
+objectives::LabelledBatch MakeLabelledBatch(const data::PreparedRows& rows,
+                                            const data::MicroBatch& micro_batch, data::Layout layout,
+                                            int64_t step, bool training) {
   int64_t longest = 0;
   for (const data::PlannedRow& row : micro_batch.rows) longest = std::max(longest, row.length);
   std::vector<int64_t> ids;

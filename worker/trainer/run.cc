@@ -1,13 +1,12 @@
 #include "worker/trainer/run.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/models/torch.h"
 #include "worker/trainer/torch_call.h"
 
 namespace vernier::trainer {

@@ -1,8 +1,10 @@
-// What a running task may ask of the world around it: report events, learn that it should stop, reach the store.
+// What a running task may ask of the world around it: report events, learn that it should stop, reach the
+// store.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -21,6 +23,11 @@ class TaskContext {
   virtual void Report(v1::TaskEvent event) = 0;
   // True once the service asked the task to checkpoint and leave.
   virtual bool stop_requested() const = 0;
+  // Of a GenerateTask that is kept. The next request; waits for it. Nullopt: a stop was requested, or this
+  // world never asks on.
+  virtual std::optional<v1::GenerateMore> AwaitMore() { return std::nullopt; }
+  // The newest turn whose answers are no longer wanted; 0 = none.
+  virtual int64_t interrupted_turn() const { return 0; }
 
   void ReportLog(absl::string_view level, absl::string_view message) {
     v1::TaskEvent event;
@@ -37,7 +44,7 @@ class TaskContext {
 
 // A finished task: what goes into TaskFinished besides the status.
 struct TaskOutcome {
-  bool stopped = false;       // left because it was asked to; the state is in the newest checkpoint
+  bool stopped = false;  // left because it was asked to; the state is in the newest checkpoint
   int64_t step = 0;
   std::map<std::string, double> results;
 };

@@ -1,7 +1,9 @@
 """Makes tests/golden/storage: what the Python packages read from GGUF blocks and from SmolLM2's GGUF file, and tiny
 random models as Hugging Face saves them beside the GGUF files that llama.cpp's converter would make of them.
 
-    python make_gguf_goldens.py PATH/TO/SmolLM2-135M-Instruct.Q4_1.gguf
+    python make_gguf_goldens.py [PATH/TO/SmolLM2-135M-Instruct.Q4_1.gguf]
+
+Without the path only the blocks are made.
 
 Made with gguf 0.19.0, transformers 5.23.0, torch 2.15.0, numpy 2.4.6, safetensors 0.8.0.
 """
@@ -18,6 +20,9 @@ from safetensors.numpy import save_file
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "storage"
 BLOCKS = 24
+SUPER_BLOCKS = 6
+# Where in a block of a type its halves stand.
+HALVES_AT = {"Q4_1": [0, 2], "Q5_1": [0, 2], "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
 RANDOM = np.random.default_rng(7)
 
 
@@ -37,20 +42,43 @@ def random_bytes(kind):
     if kind == "BF16":
         return (RANDOM.standard_normal(32 * BLOCKS).astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
     _, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
-    blocks = RANDOM.integers(0, 256, size=(BLOCKS, size), dtype=np.uint8)
-    blocks[:, 0:2] = halves(BLOCKS).view(np.uint8).reshape(BLOCKS, 2)
-    if kind == "Q4_1":
-        blocks[:, 2:4] = halves(BLOCKS).view(np.uint8).reshape(BLOCKS, 2)
+    count = SUPER_BLOCKS if kind.endswith("_K") else BLOCKS
+    blocks = RANDOM.integers(0, 256, size=(count, size), dtype=np.uint8)
+    for at in HALVES_AT.get(kind, [0]):
+        scales = halves(count)
+        if kind not in ("Q8_0", "Q4_0", "Q4_1"):
+            scales[:4] = [0x7BFF, 0xFBFF, 0x0001, 0x8000]  # largest, its negative, smallest, negative zero
+        blocks[:, at : at + 2] = scales.view(np.uint8).reshape(count, 2)
     return blocks.reshape(-1)
+
+
+def quantized():
+    """What the reference quantiser writes: blocks of every size, of zeros, with ties and with negative zeros."""
+    rows = RANDOM.standard_normal((40, 32)).astype(np.float32) * np.exp2(RANDOM.integers(-30, 20, size=(40, 1))).astype(np.float32)
+    rows[0] = 0
+    rows[1, ::2] = -0.0
+    rows[2] = np.arange(32, dtype=np.float32) / 2 - 7.75
+    rows[2, 0] = 127  # a scale of 1: halves are ties
+    rows[3] = np.float32(65504 * 100) * np.sign(rows[3])
+    rows[4] = np.float32(1e-7) * rows[4]
+    rows[5] = np.float32(2.0**-140)
+    halves_of = np.concatenate([np.clip(rows.reshape(-1), -65504, 65504), np.float32(
+        [65519.99, 65504, 2**-14, 2**-24, 2**-25, 1.5 * 2**-25, 2**-26, 1 + 2**-11, 1 + 3 * 2**-11, 2**-14 - 2**-25, 1e-45])])
+    halves_of = halves_of[np.abs(halves_of) <= 65504]
+    return {
+        "Q8_0/from": rows.reshape(-1), "Q8_0/quantized": gguf.quantize(rows, gguf.GGMLQuantizationType.Q8_0).reshape(-1),
+        "F16/from": halves_of, "F16/quantized": gguf.quantize(halves_of, gguf.GGMLQuantizationType.F16).view(np.uint8),
+    }
 
 
 def blocks():
     tensors = {}
-    for kind in ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"]:
+    for kind in ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]:
         data = random_bytes(kind)
         values = gguf.dequantize(data, gguf.GGMLQuantizationType[kind]).astype(np.float32).reshape(-1)
         tensors[f"{kind}/bytes"] = data.copy()
         tensors[f"{kind}/values"] = values.copy()
+    tensors.update({name: np.ascontiguousarray(array) for name, array in quantized().items()})
     save_file(tensors, OUT / "ggml_blocks.safetensors")
 
 
@@ -135,5 +163,6 @@ if __name__ == "__main__":
           f"torch {torch.__version__}, numpy {np.__version__}, safetensors {__import__('safetensors').__version__}")
     OUT.mkdir(exist_ok=True)
     blocks()
-    tiny_models()
-    smollm2(sys.argv[1])
+    if len(sys.argv) > 1:
+        tiny_models()
+        smollm2(sys.argv[1])

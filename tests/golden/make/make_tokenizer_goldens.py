@@ -10,13 +10,21 @@ Made with tokenizers 0.23.3, transformers 5.23.0 and gguf 0.19.0 in a virtualenv
   <name>.golden.json    for each text, ids and the byte offsets at which the tokens begin
   smollm2.golden.json   ids that SmolLM2's own tokenizer gives
   splits.golden.json    how pre-tokenizers cut texts: the byte offsets of the words
-  characters.golden.json  which of all code points a class holds, and form C of all of them, as digests
+  characters.golden.json  which of all code points a class holds, and normal forms of all of them, as digests
+  pieces.model, marks.model, words.model   small models that sentencepiece 0.2.3 trained
+  pieces.gguf           the first of them as a GGUF file
+  sentencepiece.golden.json  ids that sentencepiece itself and `transformers` give for them
+  variants.golden.json  ids, offsets and decoded texts of tokenizers with one part or another replaced
 """
 
 import argparse
+import base64
 import hashlib
+import io
 import json
 import os
+import random
+import tempfile
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -284,8 +292,36 @@ PATTERNS = [
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
     r"[^\x{20}-\u007E]|{a}|x{,2}",
     r"(?<=a)b|(?<!o)r|.{1,2}?",
+    r"\A +| +\z",
     GPT4O,
     LLAMA3,
+]
+
+
+# Lists of patterns of published tokenizers: DeepSeek LLM and Coder, BLOOM, Viking, SuperBPE, Tekken, EXAONE, Tiny Aya.
+TEKKEN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+DEEPSEEK_LETTERS = (
+    r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-\x{1F7D}ᾀ-ᾴᾶ-ᾼ\x{1FBE}ῂ-ῄῆ-ῌῐ-\x{1FD3}ῖ-\x{1FDB}ῠ-Ῥῲ-ῴ"
+    r"ῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\x{2126}ℨ\x{212A}-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+"
+)
+BLOOM = r" ?[^(\s|.,!?…。，、।۔،)]+"
+SPLIT_LISTS = [
+    [r"[\r\n]", DEEPSEEK_LETTERS, r"\s?[!-/:-~！-／：-～‘-‟　-。]+", r"\s+$", r"[一-龥ࠀ-一가-퟿]+", r"\p{N}"],
+    [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", r"[一-龥ࠀ-一가-퟿]+", r"\p{N}"],
+    [BLOOM],
+    [BLOOM, r"\p{N}"],
+    [r"\p{N}+", r"(?=(\d{3})+(?!\d))"],
+    [TEKKEN],
+    [
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+"
+    ],
+    [r"\d{1,3}(?=(?:\d{3})*\b)", GPT4O],
+    ["[0-9][0-9][0-9]"],
 ]
 
 
@@ -298,7 +334,15 @@ def make_splits():
                 steps.append([pre_tokenizers.Split(pattern, behavior, invert)])
     steps += [[pre_tokenizers.Split(Regex(p), b)] for p in PATTERNS for b in ["isolated", "merged_with_next"]]
     steps += [[pre_tokenizers.Digits(individual_digits=i)] for i in [True, False]]
-    steps += [[pre_tokenizers.Split(Regex(p), "isolated") for p in DEEPSEEK]]
+    steps += [[pre_tokenizers.Split(Regex(p), "isolated") for p in patterns] for patterns in [DEEPSEEK, *SPLIT_LISTS]]
+    steps += [[pre_tokenizers.Punctuation(behavior)] for behavior in behaviors]
+    steps += [
+        [pre_tokenizers.BertPreTokenizer()],
+        [pre_tokenizers.Whitespace()],
+        [pre_tokenizers.WhitespaceSplit()],
+        [pre_tokenizers.CharDelimiterSplit("-")],
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(), pre_tokenizers.Digits(individual_digits=True)],
+    ]
     cases = []
     for step in steps:
         sequence = pre_tokenizers.Sequence(step + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
@@ -363,24 +407,292 @@ def make_characters():
             spaces += [ord(c) for k, c in enumerate(piece) if 6 * k + 1 in taken]
     result["word next to an added token"] = digest_of(words)
     result["space next to an added token"] = digest_of(spaces)
-    nfc = normalizers.NFC()
-    forms = {"nfc": "a{}\n", "nfc marks": "a\u0345{}\u0334\u0301\n", "nfc starter": "{}\u0345\u0327\u093c\n"}
-    for name, form in forms.items():
-        sha = hashlib.sha256()
-        for text in blocks():
-            sha.update(nfc.normalize_str("".join(form.format(c) for c in text)).encode())
-        result[name] = sha.hexdigest()
+    punctuation = []
+    for text in blocks():
+        kept = {c for piece, _ in pre_tokenizers.Punctuation("removed").pre_tokenize_str(text) for c in piece}
+        punctuation += [ord(c) for c in text if c not in kept]
+    result["punctuation"] = digest_of(punctuation)
+    forms = {"": "a{}\n", " marks": "a\u0345{}\u0334\u0301\n", " starter": "{}\u0345\u0327\u093c\n"}
+    nothing = {"clean_text": False, "handle_chinese_chars": False, "strip_accents": False, "lowercase": False}
+    steps = {
+        "nfc": normalizers.NFC(),
+        "nfd": normalizers.NFD(),
+        "nfkc": normalizers.NFKC(),
+        "nfkd": normalizers.NFKD(),
+        "lowercase": normalizers.Lowercase(),
+        "strip accents": normalizers.StripAccents(),
+        "nmt": normalizers.Nmt(),
+        "bert clean": normalizers.BertNormalizer(**{**nothing, "clean_text": True}),
+        "bert chinese": normalizers.BertNormalizer(**{**nothing, "handle_chinese_chars": True}),
+        "bert accents": normalizers.BertNormalizer(**{**nothing, "strip_accents": True}),
+        "bert": normalizers.BertNormalizer(),
+    }
+    for step, normalizer in steps.items():
+        for name, form in forms.items() if step.startswith("nf") else [("", "a{}b\n")]:
+            sha = hashlib.sha256()
+            for text in blocks():
+                sha.update(normalizer.normalize_str("".join(form.format(c) for c in text)).encode())
+            result[step + name] = sha.hexdigest()
     with open(f"{OUT}/characters.golden.json", "w") as out:
         out.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in result.items()) + "\n}\n")
 
 
+
+# Each as the tokenizers of a family of models are made: Llama 2 and Mistral; Gemma; T5.
+SENTENCEPIECE = {
+    "pieces": {"model_type": "bpe", "vocab_size": 620, "byte_fallback": True, "split_digits": True},
+    "marks": {
+        "model_type": "bpe", "vocab_size": 560, "byte_fallback": True, "add_dummy_prefix": False, "pad_id": 0, "eos_id": 1,
+        "bos_id": 2, "unk_id": 3,
+        "user_defined_symbols": ["<start>", "<end>", "\u2581\u2581", "\u2581\u2581\u2581\u2581", "\n\n"],
+    },
+    "words": {"model_type": "unigram", "vocab_size": 500},
+}
+# Rules of the unigram model's normaliser: what it replaces, by what.
+RULES = {
+    "\ufb01": "fi", "\ufb00": "ff", "\uff21": "A", "\uff22": "B", "\uff23": "C", "\u3000": " ", "\t": " ", "\n": " ", "\u00a0": " ",
+    "\u200b": "", "\ufeff": "", "e\u0301": "\u00e9", "\u1112\u1161\u11ab": "\ud55c", "\u2460": "1", "\u00bd": "1\u20442", "\u2026": "...",
+}
+
+
+def train_sentencepiece(name):
+    import sentencepiece
+
+    options = dict(SENTENCEPIECE[name])
+    with tempfile.TemporaryDirectory() as folder:
+        if options["model_type"] == "unigram":
+            with open(f"{folder}/rules.tsv", "w", encoding="utf-8") as out:
+                for source, target in RULES.items():
+                    codes = lambda text: " ".join(f"{ord(c):X}" for c in text)
+                    out.write(f"{codes(source)}\t{codes(target)}\n")
+            options["normalization_rule_tsv"] = f"{folder}/rules.tsv"
+        else:
+            options.update(normalization_rule_name="identity", remove_extra_whitespaces=False)
+        model = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(CORPUS * 2), model_writer=model, character_coverage=0.995, minloglevel=2, num_threads=1,
+            hard_vocab_limit=False, **options
+        )
+    with open(f"{OUT}/{name}.model", "wb") as out:
+        out.write(model.getvalue())
+    return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+
+
+def is_control(text):
+    return any(t in text for t in ["<s>", "</s>", "<unk>", "<pad>", "<bos>", "<eos>"])
+
+
+SPM_TEXTS = TEXTS + [
+    "<s> a</s>b <s>\n",
+    "a<unk>b",
+    "  two  and   three    spaces     ",
+    "\u2581literal \u2581\u2581 marks\u2581",
+    "<0x41><0xE6>",
+    "<start>user\nHi  there<end>\n\n<start> x",
+    "\u65e5\U0001f600\u5929 \U0001f600\U0001f601x",
+    "\uff21\uff22 \ufb01ne e\u0301 \u1112\u1161\u11ab \u2460\u00bd\u2026 \u200bx\ufeffy\u3000z",
+]
+
+
+def make_sentencepiece():
+    from transformers import LlamaTokenizer
+
+    golden = {"what": "of each model: ids that sentencepiece gives (null: the text names a token), ids of transformers"}
+    golden["texts"] = SPM_TEXTS
+    processors_of = {}
+    for name in SENTENCEPIECE:
+        processor = train_sentencepiece(name)
+        processors_of[name] = processor
+        golden[name] = [None if is_control(t) else processor.encode(t) for t in SPM_TEXTS]
+        golden[f"{name} decoded"] = [processor.decode(ids) if ids is not None else None for ids in golden[name]]
+    with tempfile.TemporaryDirectory() as folder:
+        with open(f"{OUT}/pieces.model", "rb") as source, open(f"{folder}/tokenizer.model", "wb") as out:
+            out.write(source.read())
+        llama = LlamaTokenizer.from_pretrained(folder, legacy=False)
+        golden["pieces transformers"] = [llama(t, add_special_tokens=False)["input_ids"] for t in SPM_TEXTS]
+    write_gguf(processors_of["pieces"])
+    with open(f"{OUT}/sentencepiece.golden.json", "w", encoding="utf-8") as out:
+        out.write("{\n" + ",\n".join(
+            f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False, separators=(',', ':'))}" for k, v in golden.items()) + "\n}\n")
+
+
+def write_gguf(processor):
+    import gguf
+
+    writer = gguf.GGUFWriter(f"{OUT}/pieces.gguf", "llama")
+    size = processor.get_piece_size()
+    kinds = [
+        (processor.is_unknown, 2), (processor.is_control, 3), (processor.is_unused, 5), (processor.is_byte, 6),
+    ]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([processor.id_to_piece(i) for i in range(size)])
+    writer.add_token_scores([processor.get_score(i) for i in range(size)])
+    writer.add_token_types([next((n for is_kind, n in kinds if is_kind(i)), 1) for i in range(size)])
+    writer.add_bos_token_id(1)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+
+# Texts for the variants: fewer, as there are many of them.
+VARIANT_TEXTS = [t for t in TEXTS[1:12:2] + TEXTS[12:64:3] + TEXTS[70:92:2] if len(t) < 120] + SPM_TEXTS[len(TEXTS):]
+REPLACE_SPACES = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+SPM_DECODER = {"type": "Sequence", "decoders": [
+    {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+    {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+
+
+def metaspace(scheme, split):
+    return {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme, "split": split}
+
+
+def sequence(kind, *steps):
+    return {"type": "Sequence", {"n": "normalizers", "p": "pretokenizers", "d": "decoders"}[kind]: list(steps)}
+
+
+def split_step(pattern, behavior="Isolated", invert=False):
+    return {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": invert}
+
+
+def byte_level(prefix=False, regex=True):
+    return {"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": True, "use_regex": regex}
+
+
+def bases():
+    """Tokenizers that the variants change."""
+    from transformers.convert_slow_tokenizer import generate_merges
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor(model_file=f"{OUT}/pieces.model")
+    pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
+    vocab = {piece: i for i, piece in enumerate(pieces)}
+    spm = Tokenizer(models.BPE(vocab, generate_merges(vocab, None), unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    spm.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ["<unk>", "<s>", "</s>"]])
+    spm.add_special_tokens([AddedToken("<|end|>", special=True, normalized=False, rstrip=True)])
+    spm.add_tokens([AddedToken("<x y>", normalized=True)])
+
+    unigram = Tokenizer(models.Unigram())
+    unigram.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    unigram.pre_tokenizer = pre_tokenizers.Metaspace()
+    unigram.decoder = decoders.Metaspace()
+    unigram.train_from_iterator(CORPUS, trainers.UnigramTrainer(
+        vocab_size=420, unk_token="<unk>", special_tokens=["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)], show_progress=False))
+
+    words = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    words.normalizer = normalizers.BertNormalizer()
+    words.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    words.decoder = decoders.WordPiece()
+    words.train_from_iterator(CORPUS, trainers.WordPieceTrainer(
+        vocab_size=420, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], show_progress=False))
+
+    level = Tokenizer(models.WordLevel({"[UNK]": 0, "the": 1, "dog": 2, ",": 3, "quick": 4, "x": 5, "Hello": 6, "world": 7}, unk_token="[UNK]"))
+    level.pre_tokenizer = pre_tokenizers.Whitespace()
+    return {"spm": spm, "unigram": unigram, "wordpiece": words, "wordlevel": level}
+
+
+def variants():
+    """(name, base, the parts that replace the base's)."""
+    legacy = sequence("n", {"type": "Prepend", "prepend": "\u2581"}, REPLACE_SPACES)
+    plain = {"normalizer": None, "pre_tokenizer": None, "decoder": SPM_DECODER}
+    gemma_decoder = sequence("d", *SPM_DECODER["decoders"][:3])
+    yield "llama2", "spm", {**plain, "normalizer": legacy}
+    yield "mistral", "spm", {**plain, "pre_tokenizer": metaspace("first", False)}
+    yield "metaspace_always_split", "spm", {**plain, "pre_tokenizer": metaspace("always", True), "decoder": metaspace("always", True)}
+    yield "gemma", "spm", {
+        "normalizer": REPLACE_SPACES, "pre_tokenizer": split_step({"String": " "}, "MergedWithPrevious"), "decoder": gemma_decoder}
+    yield "no_fallback", "spm", {**plain, "normalizer": legacy, "model": {"byte_fallback": False}}
+    yield "no_fallback_no_fuse", "spm", {**plain, "normalizer": legacy, "model": {"byte_fallback": False, "fuse_unk": False}}
+    yield "ignore_merges", "spm", {
+        **plain, "pre_tokenizer": metaspace("first", True), "model": {"ignore_merges": True}, "decoder": metaspace("first", True)}
+    yield "unigram", "unigram", {}
+    yield "unigram_fallback", "unigram", {"model": {"byte_fallback": True}, "decoder": SPM_DECODER}
+    with open(f"{OUT}/words.model", "rb") as file:
+        charsmap = base64.b64encode(charsmap_of(file.read())).decode()
+    precompiled = {"type": "Precompiled", "precompiled_charsmap": charsmap}
+    strip = {"type": "Strip", "strip_left": False, "strip_right": True}
+    collapse = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u2581"}
+    yield "unigram_precompiled", "unigram", {"normalizer": sequence("n", precompiled, strip, collapse)}
+    yield "unigram_whole", "unigram", {"pre_tokenizer": metaspace("never", False), "decoder": metaspace("never", False)}
+    yield "bert", "wordpiece", {}
+    yield "bert_cased", "wordpiece", {"normalizer": {
+        "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": False}}
+    yield "wordpiece_nfd", "wordpiece", {
+        "normalizer": sequence("n", {"type": "NFD"}, {"type": "StripAccents"}, {"type": "Lowercase"}, {"type": "Strip", "strip_left": True, "strip_right": True}),
+        "pre_tokenizer": sequence("p", {"type": "WhitespaceSplit"}, {"type": "Punctuation", "behavior": "Contiguous"}),
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": False}, "model": {"max_input_chars_per_word": 6}}
+    yield "wordlevel", "wordlevel", {}
+    digits = {"type": "Digits", "individual_digits": True}
+    yield "cohere", "smollm", {"normalizer": {"type": "NFC"}, "pre_tokenizer": sequence("p", digits, byte_level())}
+    yield "falcon", "smollm", {"pre_tokenizer": sequence(
+        "p", {"type": "Punctuation", "behavior": "Contiguous"}, byte_level(), {"type": "Digits", "individual_digits": False},
+        split_step({"Regex": "[0-9][0-9][0-9]"}))}
+    yield "nfkd_lower", "smollm", {
+        "normalizer": sequence("n", {"type": "NFKD"}, {"type": "Lowercase"}), "pre_tokenizer": byte_level(prefix=True)}
+    yield "byte_normalizer", "smollm", {"normalizer": {"type": "ByteLevel"}, "pre_tokenizer": split_step({"Regex": "\u0120"}, "MergedWithNext")}
+    yield "replace_regex", "smollm", {"normalizer": sequence(
+        "n", {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " \u00b7"}, {"type": "Replace", "pattern": {"String": "the"}, "content": ""})}
+
+
+def charsmap_of(model):
+    import sentencepiece.sentencepiece_model_pb2 as proto
+
+    message = proto.ModelProto()
+    message.ParseFromString(model)
+    return message.normalizer_spec.precompiled_charsmap
+
+
+def patched(spec, patch):
+    spec = json.loads(json.dumps(spec))
+    for key, value in patch.items():
+        if key == "model":
+            spec["model"].update(value)
+        else:
+            spec[key] = value
+    return spec
+
+
+def make_variants():
+    specs = {}
+    for name, base in bases().items():
+        specs[name] = json.loads(base.to_str())
+        with open(f"{OUT}/{name}.tokenizer.json", "w", encoding="utf-8") as out:
+            out.write(json.dumps(specs[name], ensure_ascii=False, separators=(",", ":")) + "\n")
+    with open(f"{OUT}/smollm.tokenizer.json", encoding="utf-8") as file:
+        specs["smollm"] = json.load(file)
+    rows = []
+    pick = random.Random(5)
+    for name, base, patch in variants():
+        tokenizer = Tokenizer.from_str(json.dumps(patched(specs[base], patch)))
+        cases = []
+        for text in VARIANT_TEXTS:
+            encoded = tokenizer.encode(text, add_special_tokens=False)
+            offsets = byte_offsets(text)
+            ids = encoded.ids
+            decoded = tokenizer.decode(ids, skip_special_tokens=False)
+            cases.append([ids, [offsets[b] for b, _ in encoded.offsets], None if decoded == text else decoded])
+        decodes = []
+        for i in range(16):
+            ids = [pick.randrange(tokenizer.get_vocab_size()) for _ in range(10)]
+            if base in ("spm", "unigram") and i % 2:  # mostly bytes, of which some make characters
+                text = pick.choice(["日本😀é", "a😀b", "é", "日"]).encode()
+                ids = [tokenizer.token_to_id(f"<0x{b:02X}>") for b in text] + ids[: i // 3] + [tokenizer.token_to_id("<0xE6>")]
+            decodes.append([ids, tokenizer.decode(ids, skip_special_tokens=False), tokenizer.decode(ids, skip_special_tokens=True)])
+        rows.append({"name": name, "base": base, "patch": patch, "cases": cases, "decodes": decodes})
+    head = {"what": "of each variant: ids, begins, decoded text (null: the same) of each text; [ids, decoded, decoded without special]", "texts": VARIANT_TEXTS}
+    dump_lines(f"{OUT}/variants.golden.json", head, rows)
+
+
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--gguf", required=True)
+    arguments.add_argument("--gguf", help="SmolLM2's file; without it smollm2.golden.json stays as it is")
+    options = arguments.parse_args()
     os.makedirs(OUT, exist_ok=True)
     with open(f"{OUT}/texts.json", "w", encoding="utf-8") as out:
         out.write("[\n" + ",\n".join(json.dumps(t) for t in TEXTS) + "\n]\n")
     make_trained()
-    make_smollm2(arguments.parse_args().gguf)
+    if options.gguf:
+        make_smollm2(options.gguf)
     make_splits()
+    make_sentencepiece()
+    make_variants()
     make_characters()

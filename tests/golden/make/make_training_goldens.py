@@ -6,7 +6,10 @@ Made with torch 2.15.0, transformers 5.23.0, peft 0.21.0, safetensors 0.8.0. Run
     python3 tests/golden/make/make_training_goldens.py --check DIR   opens the adapter in DIR (which our test exported, with
         logits.safetensors beside it) with peft and compares the logits; DIR/family.txt names the model
 
-Per family (llama with an untied head and grouped key-value heads, gpt2 with Conv1D layers and a tied head):
+    python3 tests/golden/make/make_training_goldens.py FAMILY...     writes those of the named families alone
+
+Per family (llama with an untied head and grouped key-value heads, gpt2 with Conv1D layers and a tied head, qwen2 with biases,
+gemma3_text with windows shorter than the rows, phi3 with fused layers, gpt_neox with q, k and v of a head side by side):
     config.json, model.safetensors   a random model
     adapter/, adapter_regex/         adapters as peft writes them, with random non-zero B
     golden.json                      rows (ids and weights), losses and the settings of the curve
@@ -23,24 +26,42 @@ import sys
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (Gemma3ForCausalLM, Gemma3TextConfig, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM,
+                          LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM)
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "training"
 VOCAB = 48
 CURVE = dict(rows_per_step=4, steps=20, learning_rate=0.02, weight_decay=0.01, clip_norm=0.5, warmup_steps=4)
 
 
+# The fewest layers and numbers that show everything a family does. No padding token: torch gives its embedding no gradient.
+SIZES = dict(vocab_size=VOCAB, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+             max_position_embeddings=64, bos_token_id=1, eos_token_id=2)
+GROUPED = dict(num_key_value_heads=1, tie_word_embeddings=False)
+FAMILIES = {  # class, config, seed
+    "llama": (LlamaForCausalLM, LlamaConfig(**SIZES, **GROUPED), 1),
+    "gpt2": (GPT2LMHeadModel, GPT2Config(
+        vocab_size=VOCAB, n_embd=16, n_layer=2, n_head=2, n_positions=64, resid_pdrop=0.0, embd_pdrop=0.0,
+        attn_pdrop=0.0, bos_token_id=1, eos_token_id=2), 2),
+    "qwen2": (Qwen2ForCausalLM, Qwen2Config(**SIZES, **GROUPED), 3),
+    "gemma3_text": (Gemma3ForCausalLM, Gemma3TextConfig(
+        **SIZES, num_key_value_heads=1, head_dim=12, query_pre_attn_scalar=16, sliding_window=5, pad_token_id=None,
+        layer_types=["sliding_attention", "full_attention"]), 4),
+    "phi3": (Phi3ForCausalLM, Phi3Config(**SIZES, **GROUPED, pad_token_id=None, sliding_window=6), 5),
+    "gpt_neox": (GPTNeoXForCausalLM, GPTNeoXConfig(
+        **SIZES, rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}), 6),
+}
+LEAVES = {  # linear layers: all of them, and one of attention
+    "llama": (["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], "q_proj"),
+    "phi3": (["qkv_proj", "o_proj", "gate_up_proj", "down_proj"], "qkv_proj"),
+    "gpt_neox": (["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"], "query_key_value"),
+}
+
+
 def make_model(family):
-    torch.manual_seed({"llama": 1, "gpt2": 2}[family])
-    ids = dict(bos_token_id=1, eos_token_id=2)
-    if family == "llama":
-        model = LlamaForCausalLM(LlamaConfig(
-            vocab_size=VOCAB, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
-            num_key_value_heads=1, max_position_embeddings=64, tie_word_embeddings=False, **ids))
-    else:
-        model = GPT2LMHeadModel(GPT2Config(
-            vocab_size=VOCAB, n_embd=16, n_layer=2, n_head=2, n_positions=64, resid_pdrop=0.0, embd_pdrop=0.0,
-            attn_pdrop=0.0, **ids))
+    model_class, config, seed = FAMILIES[family]
+    torch.manual_seed(seed)
+    model = model_class(config)
     with torch.no_grad():
         for parameter in model.parameters():
             # The library's start is so small that every token looks alike.
@@ -50,14 +71,18 @@ def make_model(family):
 
 def lora_configs(family):
     common = dict(task_type="CAUSAL_LM", r=4, lora_alpha=8)
-    if family == "llama":
+    if family != "gpt2":
+        leaves, attention = LEAVES.get(family, LEAVES["llama"])
+        base = "gpt_neox" if family == "gpt_neox" else "model"
+        module = "attention" if family == "gpt_neox" else "self_attn"
+        some = "(q|v)_proj" if attention == "q_proj" else attention
         return {
             "adapter": LoraConfig(
-                target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-                rank_pattern={"model.layers.1.self_attn.q_proj": 6}, alpha_pattern={"down_proj": 12}, **common),
+                target_modules=leaves, rank_pattern={f"{base}.layers.1.{module}.{attention}": 6},
+                alpha_pattern={leaves[-1]: 12}, **common),
             "adapter_regex": LoraConfig(
-                target_modules=r"model\.layers\.\d+\.self_attn\.(q|v)_proj", use_rslora=True,
-                rank_pattern={r"layers\.0\.self_attn\..*": 2}, **common),
+                target_modules=rf"{base}\.layers\.\d+\.{module}\.{some}", use_rslora=True,
+                rank_pattern={rf"layers\.0\.{module}\..*": 2}, **common),
         }
     return {
         "adapter": LoraConfig(target_modules=["c_attn", "c_proj", "c_fc"], fan_in_fan_out=True,
@@ -140,6 +165,8 @@ def make_family(family):
     loss.backward()
     golden["base_loss"] = float(loss.detach())
     for name, parameter in full.named_parameters():
+        # As the files call it; transformers 5 renames it on the way in.
+        name = name.replace("lm_head.", "embed_out.") if family == "gpt_neox" else name
         tensors[f"full_grad/{name}"] = parameter.grad.float()
 
     for adapter, config in lora_configs(family).items():
@@ -194,10 +221,11 @@ def check(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("families", nargs="*", metavar="FAMILY")
     arguments = parser.parse_args()
     if arguments.check:
         sys.exit(check(arguments.check))
-    for family in ("llama", "gpt2"):
+    for family in arguments.families or FAMILIES:
         make_family(family)
 
 

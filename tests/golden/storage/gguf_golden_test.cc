@@ -1,9 +1,11 @@
 // GGUF files as the Python packages read them, bit by bit. Numbers: tests/golden/make/make_gguf_goldens.py.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +13,7 @@
 #include "common/file.h"
 #include "storage/folder_store.h"
 #include "storage/gguf_dequant.h"
+#include "storage/gguf_quantize.h"
 #include "storage/layout.h"
 #include "storage/memory_store.h"
 #include "storage/model_import.h"
@@ -48,12 +51,38 @@ TEST_P(DequantizeGoldenTest, BlocksHaveTheValuesOfThePythonPackage) {
   ASSERT_TRUE(Dequantize(type, bytes->bytes, absl::MakeSpan(got)).ok());
   std::vector<float> want(got.size());
   std::memcpy(want.data(), values->bytes.data(), values->bytes.size());
-  for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], want[i]) << "value " << i;
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_EQ(std::bit_cast<uint32_t>(got[i]), std::bit_cast<uint32_t>(want[i]))
+        << "value " << i << ": " << got[i] << ", expected " << want[i];
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, DequantizeGoldenTest,
-                         testing::Values("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"),
+                         testing::Values("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K",
+                                         "Q3_K", "Q4_K", "Q5_K", "Q6_K"),
                          [](const auto& info) { return info.param; });
+
+class QuantizeGoldenTest : public testing::TestWithParam<std::pair<const char*, uint32_t>> {};
+
+TEST_P(QuantizeGoldenTest, BlocksAreThoseOfTheReferenceQuantiser) {
+  const auto [name, type] = GetParam();
+  const auto file = SafetensorsFile::Open(Golden("ggml_blocks.safetensors"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  const auto values = file->Find(absl::StrCat(name, "/from"));
+  const auto want = file->Find(absl::StrCat(name, "/quantized"));
+  ASSERT_TRUE(values.ok() && want.ok());
+  std::vector<float> from(values->NumElements());
+  std::memcpy(from.data(), values->bytes.data(), values->bytes.size());
+  std::string got;
+  const absl::Status status = Quantize(type, from, &got);
+  ASSERT_TRUE(status.ok()) << status;
+  ASSERT_EQ(got.size(), want->bytes.size());
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], want->bytes[i]) << "byte " << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, QuantizeGoldenTest,
+                         testing::Values(std::make_pair("F16", 1U), std::make_pair("Q8_0", 8U)),
+                         [](const auto& info) { return std::string(info.param.first); });
 
 class TinyGgufGoldenTest : public testing::TestWithParam<const char*> {};
 

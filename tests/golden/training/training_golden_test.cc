@@ -2,7 +2,6 @@
 // tests/golden/make/make_training_goldens.py (which names the versions), against ours on the same tiny models
 // and adapters.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
@@ -25,6 +24,7 @@
 #include "tests/testing/torch/small_model.h"
 #include "tests/testing/torch/train_step.h"
 #include "worker/models/model.h"
+#include "worker/models/torch.h"
 #include "worker/optim/schedule.h"
 #include "worker/trainer/run.h"
 
@@ -86,8 +86,8 @@ class TrainingGoldenTest : public ::testing::TestWithParam<std::string> {
 
   at::Tensor Logits(const models::Overlay& overlay) const {
     const at::NoGradGuard no_grad;
-    return at::linear(model_->Hidden(testing::BatchOf(labelled_).tokens, overlay),
-                      model_->HeadWeight(overlay));
+    return model_->Logits(model_->Hidden(testing::BatchOf(labelled_).tokens, overlay),
+                          model_->HeadWeight(overlay));
   }
 
   // One step over all rows; every gradient must match "<prefix>/<name>".
@@ -241,7 +241,8 @@ TEST_P(TrainingGoldenTest, PeftOpensOurAdapterAndGetsOurLogits) {
   EXPECT_TRUE(clean) << how << "\n" << ReadFile(log).value_or("");
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, TrainingGoldenTest, ::testing::Values("llama", "gpt2"),
+INSTANTIATE_TEST_SUITE_P(Families, TrainingGoldenTest,
+                         ::testing::Values("llama", "gpt2", "qwen2", "gemma3_text", "phi3", "gpt_neox"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <cstring>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "storage/safetensors.h"
 #include "worker/models/model.h"
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 
@@ -26,12 +26,12 @@ inline at::Tensor GoldenTensor(const storage::SafetensorsFile& file, const std::
   return tensor;
 }
 
-inline at::Tensor LogitsOf(const CausalLm& model, const at::Tensor& ids_T, std::vector<int64_t> row_offsets) {
-  const Overlay overlay;
+inline at::Tensor LogitsOf(const CausalLm& model, const at::Tensor& ids_T, std::vector<int64_t> row_offsets,
+                           const Overlay& overlay = Overlay()) {
   TokenBatch batch;
   batch.ids_T = ids_T;
   batch.row_offsets = std::move(row_offsets);
-  return at::linear(model.Hidden(batch, overlay), model.HeadWeight(overlay)).to(at::kFloat);
+  return model.Logits(model.Hidden(batch, overlay), model.HeadWeight(overlay));
 }
 
 // The largest difference, relative to the largest logit.

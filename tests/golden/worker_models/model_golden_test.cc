@@ -1,10 +1,10 @@
 // Logits of tiny random models against transformers', in fp32. Made by
 // tests/golden/make/make_model_goldens.py.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include "tests/golden/worker_models/golden_file.h"
 #include "worker/models/model.h"
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 namespace {

@@ -1,7 +1,6 @@
 // SmolLM2-135M-Instruct from its GGUF file, imported as the service does, against transformers reading the
 // same file. Made by tests/golden/make/make_model_goldens.py.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <memory>
 
@@ -13,6 +12,7 @@
 #include "tests/testing/temp_folder.h"
 #include "worker/models/generate.h"
 #include "worker/models/model.h"
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 namespace {

@@ -1,13 +1,16 @@
 // Every code point, as the `tokenizers` library classes and normalises it.
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_replace.h"
 #include "common/digest.h"
 #include "gtest/gtest.h"
 #include "tests/golden/worker_text/golden_files.h"
 #include "worker/data/text/library_unicode.h"
-#include "worker/data/text/nfc.h"
+#include "worker/data/text/normalizer.h"
 #include "worker/data/text/pre_tokenizer.h"
 #include "worker/data/text/split_pattern.h"
 #include "worker/data/text/utf8.h"
@@ -62,7 +65,7 @@ json DigestOfPattern(absl::string_view pattern) {
 TEST(CharactersGoldenTest, ClassesHoldTheSameCodePoints) {
   const json classes = GoldenJson("characters.golden.json");
   for (const auto& [name, golden] : classes.items()) {
-    if (!golden.is_array() || absl::string_view(name).find(' ') != absl::string_view::npos) continue;
+    if (!golden.is_array() || absl::StrContains(name, ' ') || name == "punctuation") continue;
     EXPECT_EQ(DigestOfPattern(name == "numeric" ? std::string(kNumericPattern) : name), golden) << name;
   }
 }
@@ -73,16 +76,59 @@ TEST(CharactersGoldenTest, NeighboursOfAddedTokensCountAsWordsAndSpaceAlike) {
   EXPECT_EQ(DigestOf(IsWhiteSpace), golden.at("space next to an added token"));
 }
 
-TEST(CharactersGoldenTest, FormCOfEveryCodePointIsTheSame) {
+std::string Normalized(NormalizerStep step, absl::string_view text) {
+  std::vector<NormalizerStep> steps;
+  steps.push_back(std::move(step));
+  AlignedText aligned(text, 0);
+  CpuBudget budget(absl::Minutes(2));
+  VN_CHECK_OK(Normalizer(std::move(steps)).Apply(aligned, budget));
+  return std::string(aligned.text());
+}
+
+TEST(CharactersGoldenTest, PunctuationIsTheSame) {
+  EXPECT_EQ(DigestOf(IsPunctuation), GoldenJson("characters.golden.json").at("punctuation"));
+}
+
+// `form` with every code point in the place of "{}".
+std::string TextOf(absl::string_view form) {
+  std::string text;
+  ForEachCodePoint([&](char32_t c) { absl::StrAppend(&text, absl::StrReplaceAll(form, {{"{}", Utf8(c)}})); });
+  return text;
+}
+
+TEST(CharactersGoldenTest, NormalFormsOfEveryCodePointAreTheSame) {
   const json golden = GoldenJson("characters.golden.json");
-  const std::vector<std::pair<std::string, std::string>> forms = {
-      {"nfc", "a{}\n"}, {"nfc marks", "a\u0345{}\u0334\u0301\n"}, {"nfc starter", "{}\u0345\u0327\u093c\n"}};
-  for (const auto& [name, form] : forms) {
-    std::string text;
-    ForEachCodePoint([&text, &pattern = form](char32_t c) {
-      absl::StrAppend(&text, absl::StrReplaceAll(pattern, {{"{}", Utf8(c)}}));
-    });
-    EXPECT_EQ(Sha256Hex(Nfc(text).text), golden.at(name).get<std::string>()) << name;
+  const std::pair<std::string, UnicodeForm> forms[] = {{"nfc", UnicodeForm::kNfc},
+                                                       {"nfd", UnicodeForm::kNfd},
+                                                       {"nfkc", UnicodeForm::kNfkc},
+                                                       {"nfkd", UnicodeForm::kNfkd}};
+  const std::pair<std::string, std::string> texts[] = {{"", TextOf("a{}\n")},
+                                                       {" marks", TextOf("a\u0345{}\u0334\u0301\n")},
+                                                       {" starter", TextOf("{}\u0345\u0327\u093c\n")}};
+  for (const auto& [form, step] : forms) {
+    for (const auto& [name, text] : texts) {
+      EXPECT_EQ(Sha256Hex(Normalized(step, text)), golden.at(form + name).get<std::string>()) << form << name;
+    }
+  }
+}
+
+TEST(CharactersGoldenTest, OtherNormalizersDoTheSameToEveryCodePoint) {
+  const json golden = GoldenJson("characters.golden.json");
+  const auto bert = [](bool clean, bool chinese, bool accents) {
+    return BertStep{
+        .clean_text = clean, .handle_chinese_chars = chinese, .strip_accents = accents, .lowercase = false};
+  };
+  std::vector<std::pair<std::string, NormalizerStep>> steps;
+  steps.emplace_back("lowercase", LowercaseStep{});
+  steps.emplace_back("strip accents", StripAccentsStep{});
+  steps.emplace_back("nmt", NmtStep{});
+  steps.emplace_back("bert clean", bert(true, false, false));
+  steps.emplace_back("bert chinese", bert(false, true, false));
+  steps.emplace_back("bert accents", bert(false, false, true));
+  steps.emplace_back("bert", BertStep{});
+  const std::string text = TextOf("a{}b\n");
+  for (auto& [name, step] : steps) {
+    EXPECT_EQ(Sha256Hex(Normalized(std::move(step), text)), golden.at(name).get<std::string>()) << name;
   }
 }
 

@@ -88,16 +88,18 @@ TEST(SmolLm2TokenizerTest, FromGgufGivesTheIdsOfTransformers) {
 TEST(PreTokenizerGoldenTest, CutsTextAsTheLibraryDoes) {
   const json golden = GoldenJson("splits.golden.json");
   for (const json& one : golden.at("cases")) {
-    const absl::StatusOr<PreTokenizer> pre_tokenizer = ReadPreTokenizer(JsonAt(&one[0], "pre_tokenizer"));
+    const absl::StatusOr<PreTokenizer> pre_tokenizer =
+        ReadPreTokenizer(JsonAt(&one[0], "pre_tokenizer"), /*reads_bytes=*/true);
     ASSERT_TRUE(pre_tokenizer.ok()) << pre_tokenizer.status();
     for (size_t i = 0; i < one[1].size(); ++i) {
       const std::string text = golden.at("texts")[i].get<std::string>();
       CpuBudget budget(absl::Seconds(60));
       std::vector<std::pair<size_t, size_t>> words;
-      const absl::Status status = pre_tokenizer->Split(text, budget, [&](const Word& word) {
-        words.emplace_back(word.begin, word.begin + word.text.size());
-      });
+      AlignedText aligned(text, 0);
+      std::vector<TextPiece> pieces;
+      const absl::Status status = pre_tokenizer->Split(aligned, budget, &pieces);
       ASSERT_TRUE(status.ok()) << status;
+      for (const TextPiece& piece : pieces) words.emplace_back(piece.begin, piece.end);
       EXPECT_EQ(words, (one[1][i].get<std::vector<std::pair<size_t, size_t>>>())) << text << "\n" << one[0];
     }
   }

@@ -1,6 +1,5 @@
 // What holds for every tuning method of adapters/registry.cc, on a small random model of every family.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <cmath>
 #include <map>
@@ -15,6 +14,7 @@
 #include "storage/safetensors.h"
 #include "tests/testing/torch/small_model.h"
 #include "worker/models/model.h"
+#include "worker/models/torch.h"
 
 namespace vernier::adapters {
 namespace {
@@ -85,7 +85,7 @@ class EveryTuningMethodTest : public ::testing::TestWithParam<std::tuple<std::st
     return BatchOf(RandomRows(4, model_->config().vocab_size), training);
   }
   at::Tensor Logits(const models::Overlay& overlay, bool training = false) const {
-    return at::linear(model_->Hidden(Batch(training).tokens, overlay), model_->HeadWeight(overlay));
+    return model_->Logits(model_->Hidden(Batch(training).tokens, overlay), model_->HeadWeight(overlay));
   }
   // A scalar that depends on every logit; summed in double.
   at::Tensor Score(bool training) const {

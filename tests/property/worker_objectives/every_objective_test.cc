@@ -1,16 +1,17 @@
 // What holds for every objective of worker/objectives/registry.cc.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "adapters/adapter.h"
 #include "common/check.h"
 #include "common/philox.h"
 #include "tests/testing/torch/small_model.h"
+#include "worker/models/torch.h"
 #include "worker/objectives/objective.h"
 
 namespace vernier::objectives {
@@ -36,14 +37,14 @@ struct Outcome {
   std::vector<at::Tensor> gradients;
 };
 
-class EveryObjectiveTest : public ::testing::TestWithParam<std::string> {
+class EveryObjectiveTest : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {
  protected:
   void SetUp() override {
-    model_ = testing::LoadSmallModel("llama");
+    model_ = testing::LoadSmallModel(std::get<1>(GetParam()));
     v1::Tuning full;
     full.mutable_full();
     tuning_ = adapters::CreateTuning(*model_, full, 0).value();
-    objective_ = CreateObjective(SpecOf(GetParam())).value();
+    objective_ = CreateObjective(SpecOf(std::get<0>(GetParam()))).value();
   }
 
   std::vector<LabelledRow> Rows(int count) const { return RandomRows(count, model_->config().vocab_size); }
@@ -201,8 +202,13 @@ TEST_P(EveryObjectiveTest, TheSumsDoNotDependOnWhetherAGradientIsWanted) {
   for (size_t r = 0; r < rows.size(); ++r) EXPECT_EQ(without.rows[r].weighted_nll, with.rows[r].weighted_nll);
 }
 
-INSTANTIATE_TEST_SUITE_P(Registry, EveryObjectiveTest, ::testing::ValuesIn(KnownObjectives()),
-                         [](const auto& info) { return info.param; });
+// gemma2: capped logits, and a head that is the embedding.
+INSTANTIATE_TEST_SUITE_P(Registry, EveryObjectiveTest,
+                         ::testing::Combine(::testing::ValuesIn(KnownObjectives()),
+                                            ::testing::Values("llama", "gemma2")),
+                         [](const auto& info) {
+                           return absl::StrCat(std::get<0>(info.param), "_", std::get<1>(info.param));
+                         });
 
 }  // namespace
 }  // namespace vernier::objectives

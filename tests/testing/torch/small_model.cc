@@ -1,7 +1,6 @@
 #include "tests/testing/torch/small_model.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <filesystem>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "common/philox.h"
 #include "storage/memory_store.h"
 #include "tests/testing/family_model.h"
+#include "worker/models/torch.h"
 
 namespace vernier::testing {
 

@@ -8,7 +8,6 @@
 #include "common/digest.h"
 #include "common/status_macros.h"
 #include "storage/memory_store.h"
-#include "worker/data/prepare_rows.h"
 #include "worker/data/prepared_file.h"
 #include "worker/data/prepared_manifest.h"
 #include "worker/trainer/labelled_batch.h"

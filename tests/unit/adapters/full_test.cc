@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <set>
@@ -11,6 +10,7 @@
 
 #include "adapters/adapter.h"
 #include "tests/testing/torch/small_model.h"
+#include "worker/models/torch.h"
 
 namespace vernier::adapters {
 namespace {

@@ -1,12 +1,12 @@
 #include "adapters/keyed_dropout.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <utility>
 #include <vector>
 
 #include "common/philox.h"
+#include "worker/models/torch.h"
 
 namespace vernier::adapters {
 namespace {

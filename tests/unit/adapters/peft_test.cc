@@ -1,7 +1,6 @@
 // Reading and writing adapter_config.json and adapter_model.safetensors.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <chrono>
 #include <functional>
@@ -15,6 +14,7 @@
 #include "adapters/peft_config.h"
 #include "storage/safetensors.h"
 #include "tests/testing/torch/small_model.h"
+#include "worker/models/torch.h"
 
 namespace vernier::adapters {
 namespace {

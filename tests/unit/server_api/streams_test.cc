@@ -316,6 +316,22 @@ TEST(StreamMetricsTest, FollowsTrainingToItsEnd) {
   EXPECT_THAT(last.job().error().message(), HasSubstr("the rows are all alike"));
 }
 
+TEST(WatchTest, UntilNowEndsWithTheStoredEvents) {
+  FilledServer filled;
+  const v1::Job job = CreateJob(*filled);
+  const auto context = Call();
+  const auto stub = v1::JobService::NewStub(filled->channel());
+  v1::WatchJobRequest request;
+  request.set_name(job.name());
+  request.set_until_now(true);
+  const auto watcher = stub->WatchJob(context.get(), request);
+  v1::WatchJobResponse news;
+  int events = 0;
+  while (watcher->Read(&news)) events += news.has_event() ? 1 : 0;
+  EXPECT_TRUE(watcher->Finish().ok()) << "the job goes on, the stream does not";
+  EXPECT_GE(events, 1);
+}
+
 class GenerateTest : public testing::Test {
  protected:
   GenerateTest() : agent_(*server_), stub_(v1::ArtifactService::NewStub(server_->channel())) {
@@ -390,6 +406,76 @@ TEST_F(GenerateTest, AnUnknownModelIsNamed) {
   const grpc::Status status = reader->Finish();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_THAT(status.error_message(), HasSubstr("tinny"));
+}
+
+class ConverseTest : public GenerateTest {
+ protected:
+  using Stream = grpc::ClientReaderWriter<v1::ConverseRequest, v1::GenerateResponse>;
+
+  void Ask(Stream& stream, const v1::GenerateRequest& request) {
+    v1::ConverseRequest message;
+    *message.mutable_ask() = request;
+    EXPECT_TRUE(stream.Write(message));
+  }
+  void AnswerDone(const v1::Task& task, const std::string& text) {
+    v1::TaskEvent event;
+    event.mutable_generated()->set_text(text);
+    event.mutable_generated()->set_done(true);
+    event.mutable_generated()->set_stop_reason("stop");
+    agent_.Event(agent_.lease(), task.token(), event);
+  }
+};
+
+TEST_F(ConverseTest, TurnsGoToOneTaskAndLeavingEndsIt) {
+  const auto context = Call();
+  const auto stream = stub_->Converse(context.get());
+  Ask(*stream, request_);
+  const v1::Task task = agent_.TakeLease();
+  EXPECT_TRUE(task.generate().keep());
+  AnswerDone(task, "one");
+  v1::GenerateResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.text(), "one");
+  v1::GenerateRequest further;
+  further.add_prompts("and?");
+  Ask(*stream, further);
+  auto more = agent_.Await(v1::ServerMessage::kGenerateMore);
+  ASSERT_TRUE(more.has_value());
+  EXPECT_EQ(more->generate_more().prompts(0), "and?");
+  v1::ConverseRequest interrupt;
+  interrupt.mutable_interrupt();
+  ASSERT_TRUE(stream->Write(interrupt));
+  more = agent_.Await(v1::ServerMessage::kGenerateMore);
+  ASSERT_TRUE(more.has_value());
+  EXPECT_TRUE(more->generate_more().interrupt());
+  AnswerDone(task, "two");
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.text(), "two");
+  stream->WritesDone();
+  const auto cancel = agent_.Await(v1::ServerMessage::kCancel);
+  ASSERT_TRUE(cancel.has_value());
+  EXPECT_EQ(cancel->cancel().lease(), agent_.lease());
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(ConverseTest, AClientThatVanishesTakesTheWorkAlong) {
+  const auto context = Call();
+  const auto stream = stub_->Converse(context.get());
+  Ask(*stream, request_);
+  agent_.TakeLease();
+  context->TryCancel();
+  EXPECT_TRUE(agent_.Await(v1::ServerMessage::kCancel).has_value());
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+TEST_F(ConverseTest, WhatMakesNoSenseEndsIt) {
+  const auto context = Call();
+  const auto stream = stub_->Converse(context.get());
+  EXPECT_TRUE(stream->Write({}));
+  v1::GenerateResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST(StopTest, EndsEveryStreamWithinItsGrace) {

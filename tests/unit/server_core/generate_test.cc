@@ -117,6 +117,163 @@ TEST_F(GenerateTest, TooManyAtATimeAreRefused) {
   EXPECT_TRUE(absl::IsResourceExhausted(core->StartGenerate(kTenant, Request(), now).status()));
 }
 
+// --- Conversations.
+
+class ConverseTest : public GenerateTest {
+ protected:
+  uint64_t Converse() {
+    const auto id = core->StartConversation(kTenant, Request(), now);
+    if (!id.ok()) ADD_FAILURE() << id.status();
+    Pump();
+    return id.ok() ? *id : 0;
+  }
+  absl::Status Ask(uint64_t id, const std::string& text = "prompts: 'And then?'") {
+    const absl::Status status = core->ContinueGenerate(id, Request(text), now);
+    Pump();
+    return status;
+  }
+  // The agent's next GenerateMore.
+  v1::GenerateMore More(ConnectionId agent) {
+    const auto message = Next(agent, v1::ServerMessage::kGenerateMore);
+    if (!message) ADD_FAILURE() << "nothing was asked of this agent";
+    return message ? message->generate_more() : v1::GenerateMore();
+  }
+  static constexpr char kDone[] = "generated { done: true stop_reason: 'stop' num_tokens: 2 }";
+};
+
+TEST_F(ConverseTest, OneTaskAnswersOneTurnAfterTheOther) {
+  const ConnectionId agent = Connect();
+  const uint64_t id = Converse();
+  Held held = Accept(agent);
+  EXPECT_TRUE(held.task.generate().keep());
+  Tell(held, kDone);
+  ASSERT_TRUE(Ask(id).ok());
+  const v1::GenerateMore more = More(agent);
+  EXPECT_EQ(more.lease(), held.lease);
+  EXPECT_EQ(more.turn(), 2);
+  EXPECT_EQ(more.prompts(0), "And then?");
+  EXPECT_EQ(more.decoding().max_new_tokens(), 128) << "as in the first request";
+  Tell(held, "generated { prompt: 1 text: 'more' }");
+  Tell(held, "generated { prompt: 1 done: true stop_reason: 'error' error: 'too long' }");
+  const std::vector<GenerateOutput> output = Take<GenerateOutput>();
+  ASSERT_THAT(output, SizeIs(3));
+  EXPECT_EQ(output[2].response.error(), "too long");
+  EXPECT_THAT(Take<GenerateEnded>(), IsEmpty()) << "it waits for the next question";
+  ASSERT_TRUE(Ask(id, "prompts: 'x' decoding { temperature: 0.5 }").ok());
+  EXPECT_EQ(More(agent).decoding().temperature(), 0.5);
+  core->CancelGenerate(id, now);
+  Pump();
+  EXPECT_TRUE(HasMessage(agent, v1::ServerMessage::kCancel));
+}
+
+TEST_F(ConverseTest, AQuestionBeforeTheAnswerIsRefused) {
+  const ConnectionId agent = Connect();
+  const uint64_t id = Converse();
+  EXPECT_TRUE(absl::IsFailedPrecondition(Ask(id))) << "it waits for its agent";
+  Accept(agent);
+  EXPECT_TRUE(absl::IsFailedPrecondition(Ask(id)));
+}
+
+TEST_F(ConverseTest, AllPromptsOfATurnAreAnsweredFirst) {
+  const ConnectionId agent = Connect();
+  const auto id =
+      core->StartConversation(kTenant, Request("model: 'smollm2' prompts: 'a' prompts: 'b'"), now);
+  ASSERT_TRUE(id.ok());
+  Pump();
+  Held held = Accept(agent);
+  Tell(held, kDone);
+  EXPECT_TRUE(absl::IsFailedPrecondition(Ask(*id)));
+  Tell(held, kDone);
+  EXPECT_TRUE(Ask(*id).ok());
+}
+
+TEST_F(ConverseTest, AnotherModelNeedsAnotherConversation) {
+  const ConnectionId agent = Connect();
+  const uint64_t id = Converse();
+  Held held = Accept(agent);
+  Tell(held, kDone);
+  EXPECT_TRUE(absl::IsInvalidArgument(Ask(id, "model: 'smollm2' prompts: 'x'")));
+  EXPECT_TRUE(absl::IsInvalidArgument(Ask(id, "prompts: ''")));
+  EXPECT_TRUE(absl::IsInvalidArgument(Ask(id, "prompts: 'x' decoding { top_p: 2 }")));
+  EXPECT_TRUE(Ask(id).ok()) << "what was refused changed nothing";
+}
+
+TEST_F(ConverseTest, AGenerateCallIsNoConversation) {
+  const ConnectionId agent = Connect();
+  const uint64_t id = Start();
+  Accept(agent);
+  EXPECT_TRUE(absl::IsNotFound(Ask(id)));
+}
+
+TEST_F(ConverseTest, AnInterruptEndsTheAnswerUnderWayOnly) {
+  const ConnectionId agent = Connect();
+  const uint64_t id = Converse();
+  core->InterruptGenerate(id, now);  // before there is a task: it is told once there is one
+  Pump();
+  Held held = Accept(agent);
+  v1::GenerateMore more = More(agent);
+  EXPECT_TRUE(more.interrupt());
+  EXPECT_EQ(more.turn(), 1);
+  Tell(held, "generated { done: true stop_reason: 'interrupted' }");
+  core->InterruptGenerate(id, now);
+  Pump();
+  EXPECT_FALSE(HasMessage(agent, v1::ServerMessage::kGenerateMore)) << "nothing is under way";
+  ASSERT_TRUE(Ask(id).ok());
+  EXPECT_FALSE(More(agent).interrupt());
+  core->InterruptGenerate(id, now);
+  Pump();
+  more = More(agent);
+  EXPECT_TRUE(more.interrupt());
+  EXPECT_EQ(more.turn(), 2);
+}
+
+TEST_F(ConverseTest, OneThatRestsTooLongIsEnded) {
+  options.converse_idle = absl::Seconds(9);
+  Restart();
+  const ConnectionId agent = Connect();
+  const uint64_t id = Converse();
+  Held held = Accept(agent);
+  Advance(absl::Seconds(8));
+  Heartbeat(agent, {held.lease});
+  Advance(absl::Seconds(4));
+  Tell(held, kDone);  // until here it was busy
+  Heartbeat(agent, {held.lease});
+  Advance(absl::Seconds(8));
+  EXPECT_EQ(core->stats().generations, 1);
+  EXPECT_LE(core->NextWakeup(), now + absl::Seconds(1));
+  Advance(absl::Seconds(1));
+  const absl::Status status = EndOf(id);
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("rested for 9s"));
+  EXPECT_TRUE(HasMessage(agent, v1::ServerMessage::kCancel));
+  EXPECT_TRUE(absl::IsNotFound(Ask(id)));
+}
+
+TEST_F(ConverseTest, OneThatRestsMakesWayForWorkThatWaits) {
+  options.schedule.side_slots = 1;
+  Restart();
+  const ConnectionId agent = Connect();
+  const uint64_t resting = Converse();
+  Held held = Accept(agent);
+  const uint64_t waiting = Start();
+  EXPECT_THAT(Take<GenerateEnded>(), IsEmpty()) << "it still answers";
+  Tell(held, kDone);
+  EXPECT_TRUE(absl::IsUnavailable(EndOf(resting)));
+  Accept(agent);
+  EXPECT_EQ(core->stats().generations, 1);
+  core->CancelGenerate(waiting, now);
+}
+
+TEST_F(ConverseTest, WhereThereIsRoomNobodyMakesWay) {
+  const ConnectionId agent = Connect();
+  Converse();
+  Held held = Accept(agent);
+  Tell(held, kDone);
+  Start();
+  Accept(agent);
+  EXPECT_THAT(Take<GenerateEnded>(), IsEmpty());
+}
+
 struct RequestCase {
   std::string name;
   std::string text;

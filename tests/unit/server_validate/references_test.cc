@@ -31,6 +31,45 @@ TEST(ReferencesTest, NamesBecomeDigests) {
   EXPECT_THAT(stage.needs(), IsEmpty());
 }
 
+TEST(ReferencesTest, DatasetsOfAMixtureBecomeDigestsInOrder) {
+  const StageRecord stage =
+      Stages("train { data { mix { source: 'pairs' weight: 2 } mix { source: 'chat' weight: 1 } } }")[0];
+  EXPECT_THAT(stage.mix_digests(), ElementsAre("digest-pairs", "digest-chat"));
+  EXPECT_EQ(stage.dataset_digest(), "");
+  EXPECT_TRUE(stage.has_data());
+  EXPECT_EQ(stage.loss_on(), v1::LOSS_ON_COMPLETION) << "as the first dataset's rows";
+}
+
+TEST(ReferencesTest, FormatsSayWhatIsTrained) {
+  const std::vector<std::tuple<std::string, std::string, v1::LossOn>> cases = {
+      {"alpaca", "", v1::LOSS_ON_ASSISTANT},
+      {"csv/text", "", v1::LOSS_ON_ALL},
+      {"jsonl.gz/prompt_completion", "", v1::LOSS_ON_COMPLETION},
+      {"parquet", "", v1::LOSS_ON_UNSPECIFIED},
+      {"parquet", "format: 'sharegpt'", v1::LOSS_ON_ASSISTANT},
+      {"jsonl", "columns { key: 'text' value: 'body' }", v1::LOSS_ON_UNSPECIFIED},
+      {"preference", "columns { key: 'completion' value: 'chosen' }", v1::LOSS_ON_UNSPECIFIED},
+  };
+  for (const auto& [format, options, want] : cases) {
+    FakeCatalog catalog;
+    catalog.AddDataset("rows", format);
+    const auto validated = Validate(std::string(kBasics) + "train { data { source: 'rows' " + options + " } }", catalog);
+    ASSERT_TRUE(validated.ok()) << validated.status();
+    EXPECT_EQ(validated->stages[0].loss_on(), want) << format << " " << options;
+  }
+}
+
+TEST(ReferencesTest, RowsThatCannotBeTrainedOnAreRefused) {
+  FakeCatalog catalog;
+  catalog.AddDataset("pairs", "json/preference");
+  catalog.AddDataset("odd", "csv");
+  const auto error = [&](const std::string& name) {
+    return std::string(Validate(std::string(kBasics) + "train { data { source: '" + name + "' } }", catalog).status().message());
+  };
+  EXPECT_THAT(error("pairs"), HasSubstr("data.source: dataset \"pairs\" has preference pairs"));
+  EXPECT_THAT(error("odd"), HasSubstr("say with data.columns which holds what"));
+}
+
 TEST(ReferencesTest, AShareBecomesAFraction) {
   const StageRecord stage = Stages("train { data { source: 'chat' validation { from: '2.5%' } } }")[0];
   EXPECT_DOUBLE_EQ(stage.validation_fraction(), 0.025);

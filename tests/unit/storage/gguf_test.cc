@@ -7,7 +7,9 @@
 #include <limits>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "storage/gguf_dequant.h"
+#include "storage/gguf_quantize.h"
 #include "tests/testing/gguf_builder.h"
 #include "tests/testing/temp_folder.h"
 
@@ -266,10 +268,16 @@ TEST(DequantizeTest, HalvesOfEveryKind) {
 
 TEST(DequantizeTest, OtherTypesAreRefusedByName) {
   std::vector<float> out(256);
-  const absl::Status status = Dequantize(14, std::string(210, 'x'), absl::MakeSpan(out));
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(status.message(),
-              HasSubstr("Q6_K is not supported; supported: F32, F16, Q4_0, Q4_1, Q8_0, BF16"));
+  for (const auto& [type, name] :
+       {std::pair(9U, "Q8_1"), std::pair(15U, "Q8_K"), std::pair(16U, "IQ2_XXS"), std::pair(20U, "IQ4_NL"),
+        std::pair(34U, "TQ1_0"), std::pair(39U, "MXFP4")}) {
+    const absl::Status status = Dequantize(type, std::string(400, 'x'), absl::MakeSpan(out));
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(
+        status.message(),
+        HasSubstr(absl::StrCat(name, " is not supported; supported: F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, ",
+                               "Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, BF16")));
+  }
   EXPECT_THAT(Dequantize(999, "", {}).message(), HasSubstr("number 999"));
 }
 
@@ -279,6 +287,31 @@ TEST(DequantizeTest, CountsMustFit) {
   EXPECT_THAT(Dequantize(8, std::string(33, 'x'), absl::MakeSpan(out).subspan(0, 32)).message(),
               HasSubstr("need 34 bytes, got 33"));
   EXPECT_TRUE(Dequantize(8, "", {}).ok());
+}
+
+TEST(QuantizeTest, WhatIsWrittenIsReadBack) {
+  std::vector<float> values(64);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) - 31.5F;
+  for (const uint32_t type : {0U, 1U, 8U}) {
+    std::string bytes;
+    ASSERT_TRUE(Quantize(type, values, &bytes).ok());
+    std::vector<float> back(values.size());
+    ASSERT_TRUE(Dequantize(type, bytes, absl::MakeSpan(back)).ok());
+    for (size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(back[i], values[i], type == 8 ? 0.13 : 0) << i;
+  }
+}
+
+TEST(QuantizeTest, WhatATypeCannotHoldIsRefused) {
+  std::string bytes;
+  EXPECT_THAT(Quantize(12, {}, &bytes).message(),
+              HasSubstr("Q4_K is not written; written are: F32, F16, Q8_0"));
+  EXPECT_THAT(Quantize(8, std::vector<float>(33), &bytes).message(), HasSubstr("whole blocks"));
+  EXPECT_THAT(Quantize(1, {1.0F, 70000.0F}, &bytes).message(),
+              HasSubstr("value 1 is 70000, which F16 cannot hold"));
+  std::vector<float> values(32, 1.0F);
+  values[5] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(Quantize(8, values, &bytes).message(), HasSubstr("value 5 is nan"));
+  EXPECT_TRUE(bytes.empty());
 }
 
 }  // namespace

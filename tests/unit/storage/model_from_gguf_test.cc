@@ -16,6 +16,7 @@
 namespace vernier::storage {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::ElementsAreArray;
 using testing::HasSubstr;
@@ -218,6 +219,78 @@ TEST(GgufGpt2Test, ConfigIsHuggingFaces) {
   EXPECT_EQ(w.draft.model.context_length, 3);
 }
 
+TEST(GgufQwen2Test, RowsStayAndBiasesAreNeeded) {
+  TinyGguf tiny = TinyLlama(1, "qwen2");
+  EXPECT_THAT(Refusal(tiny.Build()).message(), HasSubstr("no tensor \"blk.0.attn_q.bias\""));
+  tiny.tensors["blk.0.attn_q.bias"] = {8};
+  tiny.tensors["blk.0.attn_k.bias"] = {4};
+  tiny.tensors["blk.0.attn_v.bias"] = {4};
+  const Written w(tiny.Build());
+  EXPECT_EQ(w.Values("model.layers.0.self_attn.q_proj.weight"),
+            Counting({8, 8}, tiny.BaseOf("blk.0.attn_q.weight")));
+  EXPECT_EQ(w.Values("model.layers.0.self_attn.k_proj.bias"),
+            Counting({4}, tiny.BaseOf("blk.0.attn_k.bias")));
+  EXPECT_EQ(w.draft.model.architecture, "qwen2");
+  EXPECT_EQ(w.Parsed("config.json")["architectures"], Json::parse(R"(["Qwen2ForCausalLM"])"));
+}
+
+TinyGguf TinyGemma2() {
+  TinyGguf tiny = TinyLlama(1, "gemma2");
+  tiny.tensors["blk.0.post_attention_norm.weight"] = {8};
+  tiny.tensors["blk.0.post_ffw_norm.weight"] = {8};
+  tiny.metadata.Int("gemma2.attention.sliding_window", 7).Float("gemma2.attn_logit_softcapping", 12.5F);
+  return tiny;
+}
+
+TEST(GgufGemma2Test, NormsAreKeptLessOne) {
+  const TinyGguf tiny = TinyGemma2();
+  const Written w(tiny.Build());
+  const std::pair<std::string, std::string> norms[] = {
+      {"model.norm", "output_norm"},
+      {"model.layers.0.input_layernorm", "blk.0.attn_norm"},
+      {"model.layers.0.post_attention_layernorm", "blk.0.post_attention_norm"},
+      {"model.layers.0.pre_feedforward_layernorm", "blk.0.ffn_norm"},
+      {"model.layers.0.post_feedforward_layernorm", "blk.0.post_ffw_norm"}};
+  for (const auto& [ours, theirs] : norms) {
+    EXPECT_EQ(w.Values(ours + ".weight"), Counting({8}, tiny.BaseOf(theirs + ".weight") - 1)) << ours;
+  }
+  const Json config = w.Parsed("config.json");
+  EXPECT_EQ(config["sliding_window"], 7);
+  EXPECT_EQ(config["attn_logit_softcapping"], 12.5);
+  EXPECT_FALSE(config.contains("final_logit_softcapping")) << "the architecture's default";
+  EXPECT_EQ(config["query_pre_attn_scalar"], 4);
+  EXPECT_EQ(config["tie_word_embeddings"], true);
+}
+
+TEST(GgufGemma3Test, APatternOfItsOwnIsRefused) {
+  TinyGguf tiny = TinyLlama(1, "gemma3");
+  tiny.metadata.Int("gemma3.attention.sliding_window_pattern", 3);
+  EXPECT_THAT(Refusal(tiny.Build()).message(), HasSubstr("attention.sliding_window_pattern"));
+}
+
+TEST(GgufPhi3Test, LongFactorsAreRefused) {
+  TinyGguf tiny = TinyLlama(1, "phi3");
+  tiny.tensors["rope_factors_long.weight"] = {2};
+  EXPECT_THAT(Refusal(tiny.Build()).message(),
+              AllOf(HasSubstr("rope_factors_long.weight"), HasSubstr("import the Hugging Face folder")));
+}
+
+TEST(GgufPhi3Test, FusedLayersAreKeptFused) {
+  TinyGguf tiny = TinyLlama(1, "phi3");
+  for (const std::string gone : {"attn_q", "attn_k", "attn_v", "ffn_gate"}) {
+    tiny.tensors.erase("blk.0." + gone + ".weight");
+  }
+  tiny.tensors["blk.0.attn_qkv.weight"] = {16, 8};
+  tiny.tensors["blk.0.ffn_up.weight"] = {12, 8};
+  const Written w(tiny.Build());
+  EXPECT_EQ(w.Values("model.layers.0.self_attn.qkv_proj.weight"),
+            Counting({16, 8}, tiny.BaseOf("blk.0.attn_qkv.weight")));
+  EXPECT_EQ(w.Values("model.layers.0.mlp.gate_up_proj.weight"),
+            Counting({12, 8}, tiny.BaseOf("blk.0.ffn_up.weight")));
+  EXPECT_TRUE(w.Parsed("config.json")["sliding_window"].is_null());
+  EXPECT_EQ(w.Parsed("config.json")["partial_rotary_factor"], 1.0);
+}
+
 struct BadModel {
   std::string name;
   void (*change)(TinyGguf&);
@@ -254,8 +327,12 @@ INSTANTIATE_TEST_SUITE_P(
     Models, BadGgufModelTest,
     testing::ValuesIn<BadModel>({
         {"OtherArchitecture",
-         [](TinyGguf& t) { t.metadata = GgufBuilder().String("general.architecture", "qwen3"); },
-         "architecture \"qwen3\" is not supported; supported: llama, gpt2"},
+         [](TinyGguf& t) { t.metadata = GgufBuilder().String("general.architecture", "mamba"); },
+         "architecture \"mamba\" is not supported; supported: gemma2, gemma3, gpt2, llama, phi3, qwen2, "
+         "qwen3"},
+        {"FamilyThatIsReadFromFoldersOnly",
+         [](TinyGguf& t) { t.metadata = GgufBuilder().String("general.architecture", "olmo2"); },
+         "architecture \"olmo2\" is not supported"},
         {"NoArchitecture", [](TinyGguf& t) { t.metadata = Without("architecture"); },
          "\"general.architecture\""},
         {"NoLayers", [](TinyGguf& t) { t.metadata = Without("block_count"); }, "\"llama.block_count\""},
@@ -283,7 +360,18 @@ INSTANTIATE_TEST_SUITE_P(
          [](TinyGguf& t) { t.metadata = Without("block_count").Int("llama.block_count", 2000000000); },
          "has no tensor \"blk.1.attn_q.weight\""},
         {"Experts", [](TinyGguf& t) { t.metadata.Int("llama.expert_count", 8); }, "mixture of experts"},
-        {"Yarn", [](TinyGguf& t) { t.metadata.String("llama.rope.scaling.type", "yarn"); }, "\"yarn\""},
+        {"OtherScaling", [](TinyGguf& t) { t.metadata.String("llama.rope.scaling.type", "longrope"); },
+         "\"longrope\""},
+        {"YarnWithoutFactor", [](TinyGguf& t) { t.metadata.String("llama.rope.scaling.type", "yarn"); },
+         "\"llama.rope.scaling.factor\""},
+        {"YarnWithItsOwnRamp",
+         [](TinyGguf& t) {
+           t.metadata.String("llama.rope.scaling.type", "yarn")
+               .Float("llama.rope.scaling.yarn_beta_fast", 8.0F);
+         },
+         "rope.scaling.yarn_beta_fast"},
+        {"Window", [](TinyGguf& t) { t.metadata.Int("llama.attention.sliding_window", 8); },
+         "sliding window"},
         {"LinearScaling", [](TinyGguf& t) { t.metadata.Float("llama.rope.scale_linear", 2.0F); },
          "scales rotary positions"},
         {"RopeFactors", [](TinyGguf& t) { t.tensors["rope_freqs.weight"] = {2}; }, "scales rotary positions"},

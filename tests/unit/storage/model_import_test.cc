@@ -233,6 +233,79 @@ TEST_F(ModelImportTest, ATiedHeadAndBuffersAreNoParameters) {
   EXPECT_EQ(Import(folder_.File("hf"))->num_parameters, 88);
 }
 
+TEST_F(ModelImportTest, AHeadThatIsNeitherThereNorTiedIsRefused) {
+  config_["tie_word_embeddings"] = false;
+  WriteFolder();
+  ExpectRefused(absl::StatusCode::kInvalidArgument, "has no lm_head.weight, and config.json does not tie it");
+  config_ = {{"model_type", "gpt_neox"}, {"vocab_size", 5}, {"max_position_embeddings", 16}};
+  WriteFolder();
+  folder_.Write("hf/model.safetensors", Zeros({{"gpt_neox.embed_in.weight", Dtype::kF32, {5, 8}}}));
+  ExpectRefused(absl::StatusCode::kInvalidArgument, "has no embed_out.weight");
+}
+
+TEST_F(ModelImportTest, EveryFamilyHasItsOwnDefaultForATiedHead) {
+  config_.erase("tie_word_embeddings");
+  for (const std::string family : {"gemma2", "gemma3_text", "smollm3"}) {
+    config_["model_type"] = family;
+    config_.erase("architectures");
+    const auto model = Import(WriteFolder());
+    ASSERT_TRUE(model.ok()) << model.status();
+    EXPECT_EQ(model->architecture, family);
+  }
+}
+
+TEST_F(ModelImportTest, RotaryScalingsAreNamedPerFamily) {
+  struct Case {
+    std::string family;
+    Json rope;
+    std::string message;  // empty: fine
+  };
+  const Case cases[] = {
+      {"llama", {{"rope_type", "mrope"}}, "\"mrope\" is not supported for llama; supported: default, linear"},
+      {"qwen2", {{"type", "longrope"}}, "\"longrope\" is not supported for qwen2"},
+      {"phi3", {{"type", "longrope"}}, ""},
+      {"phi3", {{"type", "yarn"}}, "supported: default, longrope, su"},
+      {"gemma3_text",
+       {{"full_attention", {{"rope_type", "proportional"}}}},
+       "rope_parameters.full_attention: type \"proportional\""},
+      {"gemma3_text", {{"full_attention", {{"rope_type", "linear"}}}}, ""},
+      {"llama", {{"rope_type", 3}}, ""}};  // said when it is loaded
+  config_.erase("architectures");
+  for (const Case& test : cases) {
+    config_["model_type"] = test.family;
+    config_["rope_parameters"] = test.rope;
+    WriteFolder();
+    const absl::Status status = Import(folder_.File("hf")).status();
+    if (test.message.empty()) {
+      EXPECT_TRUE(status.ok()) << status;
+    } else {
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+      EXPECT_THAT(status.message(), HasSubstr(test.message));
+    }
+  }
+}
+
+TEST_F(ModelImportTest, ScaledPositionsMakeTheContextLonger) {
+  const std::pair<Json, int64_t> cases[] = {
+      {{{"rope_type", "dynamic"}, {"factor", 2.5}}, 40},
+      {{{"type", "yarn"}, {"factor", 4}, {"original_max_position_embeddings", 8}}, 32},
+      {{{"rope_type", "yarn"}, {"factor", 1.5}, {"original_max_position_embeddings", 8}}, 16},
+      {{{"rope_type", "linear"}, {"factor", 4}}, 16},
+      {{{"rope_type", "dynamic"}, {"factor", "two"}}, 16},
+      {{{"rope_type", "dynamic"}, {"factor", 1e300}}, 2147483647},
+      {{{"rope_type", "dynamic"}, {"factor", -1e300}}, 16}};
+  for (const auto& [rope, want] : cases) {
+    for (const std::string field : {"rope_scaling", "rope_parameters"}) {
+      config_.erase("rope_scaling");
+      config_[field] = rope;
+      const auto model = Import(WriteFolder());
+      ASSERT_TRUE(model.ok()) << model.status();
+      EXPECT_EQ(model->context_length, want) << rope;
+    }
+    config_.erase("rope_parameters");
+  }
+}
+
 TEST_F(ModelImportTest, Gpt2FoldersAreKnownWithAndWithoutPrefix) {
   config_ = {{"model_type", "gpt2"}, {"vocab_size", 5}, {"n_positions", 3}};
   for (const std::string prefix : {"", "transformer."}) {
@@ -281,7 +354,9 @@ TEST_F(ModelImportTest, BadConfigsAreRefused) {
       {"[]", "config.json: is not a JSON object"},
       {"{}", "model_type is missing"},
       {R"({"model_type":7})", "model_type is missing or not a string"},
-      {R"({"model_type":"mistral"})", "architecture \"mistral\" is not supported; supported: llama, gpt2"},
+      {R"({"model_type":"mamba"})",
+       "architecture \"mamba\" is not supported; supported: gemma2, gemma3_text, gpt2, gpt_neox, llama"},
+      {R"({"model_type":"qwen3_moe"})", "architecture \"qwen3_moe\" is not supported"},
       {R"({"model_type":"llama","model_type":"llama"})", "twice"},
       {R"({"model_type":"llama","architectures":["LlamaForSequenceClassification"]})",
        "\"LlamaForSequenceClassification\""},

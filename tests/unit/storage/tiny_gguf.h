@@ -48,17 +48,19 @@ inline void AddTinyTokenizer(GgufBuilder& b) {
   b.String("tokenizer.chat_template", "{% for m in messages %}{{ m.content }}{% endfor %}");
 }
 
-// Width 8, 2 heads of 4, 1 head of keys and values, hidden 6, vocabulary 5, context 16; the head is tied.
-inline TinyGguf TinyLlama(int num_layers = 2) {
+// Width 8, 2 heads of 4, 1 head of keys and values, hidden 6, vocabulary 5, context 16; the head is tied. An
+// architecture with llama's names, without what it has beside them.
+inline TinyGguf TinyLlama(int num_layers = 2, const std::string& architecture = "llama") {
   TinyGguf tiny;
-  tiny.metadata.String("general.architecture", "llama").String("general.type", "model");
-  tiny.metadata.Int("llama.block_count", num_layers)
-      .Int("llama.context_length", 16)
-      .Int("llama.embedding_length", 8);
-  tiny.metadata.Int("llama.feed_forward_length", 6).Int("llama.attention.head_count", 2);
-  tiny.metadata.Int("llama.attention.head_count_kv", 1).Float("llama.rope.freq_base", 5000.0F);
-  tiny.metadata.Float("llama.attention.layer_norm_rms_epsilon", 0.5F).Int("llama.rope.dimension_count", 4);
-  tiny.metadata.Int("llama.vocab_size", 5);
+  tiny.metadata.String("general.architecture", architecture).String("general.type", "model");
+  const std::string key = architecture + ".";
+  tiny.metadata.Int(key + "block_count", num_layers)
+      .Int(key + "context_length", 16)
+      .Int(key + "embedding_length", 8);
+  tiny.metadata.Int(key + "feed_forward_length", 6).Int(key + "attention.head_count", 2);
+  tiny.metadata.Int(key + "attention.head_count_kv", 1).Float(key + "rope.freq_base", 5000.0F);
+  tiny.metadata.Float(key + "attention.layer_norm_rms_epsilon", 0.5F).Int(key + "rope.dimension_count", 4);
+  tiny.metadata.Int(key + "vocab_size", 5);
   AddTinyTokenizer(tiny.metadata);
   tiny.tensors = {{"token_embd.weight", {5, 8}}, {"output_norm.weight", {8}}};
   for (int i = 0; i < num_layers; ++i) {

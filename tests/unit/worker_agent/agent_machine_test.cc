@@ -57,6 +57,8 @@ class AgentMachineTest : public testing::Test {
         words.push_back(absl::StrCat("stop ", stop->lease));
       } else if (const auto* kill = std::get_if<KillTask>(&effect)) {
         words.push_back(absl::StrCat("kill ", kill->lease));
+      } else if (const auto* tell = std::get_if<TellTask>(&effect)) {
+        words.push_back(absl::StrCat("tell ", tell->lease, " turn ", tell->more.turn()));
       } else {
         words.push_back("reconnect");
       }
@@ -289,6 +291,20 @@ TEST_F(AgentMachineTest, NothingCountsThatComesOverAStreamThatWasDropped) {
   machine_.OnDisconnected(now_);
   Connect({"a"});
   EXPECT_THAT(Effects(), ElementsAre("hello", "event 1"));
+}
+
+TEST_F(AgentMachineTest, FurtherQuestionsGoToTheTaskThatRuns) {
+  Connect();
+  Run("a");
+  Effects();
+  v1::ServerMessage message;
+  message.mutable_generate_more()->set_lease("a");
+  message.mutable_generate_more()->set_turn(2);
+  machine_.OnServerMessage(message, now_);
+  EXPECT_THAT(Effects(), ElementsAre("tell a turn 2"));
+  message.mutable_generate_more()->set_lease("b");
+  machine_.OnServerMessage(message, now_);
+  EXPECT_THAT(Effects(), IsEmpty()) << "nothing of this lease runs";
 }
 
 TEST_F(AgentMachineTest, TaskThatDiesWithoutAWordIsReportedAsKilled) {

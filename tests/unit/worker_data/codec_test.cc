@@ -134,6 +134,40 @@ TEST(CodecTest, TrainsEveryTurnThroughItsEndOfTurnToken) {
   EXPECT_EQ(Trained(*codec, TwoTurns("0"), {v1::LOSS_ON_ASSISTANT}), "^y|two<|im_end|>");
 }
 
+// Prints arguments as they stand, and adds to content: fails on objects and on null, as published templates do.
+const char kTextArguments[] =
+    "{% for m in messages %}{% if m.tool_calls %}<|im_start|>assistant\n{% for c in m.tool_calls %}{{ m.content + "
+    "c.function.name + c.function.arguments }}{% endfor %}<|im_end|>\n{% else %}{{ '<|im_start|>' + m.role + '\n' + "
+    "m.content + '<|im_end|>\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif "
+    "%}";
+
+TEST(CodecTest, ATemplateThatTakesNoObjectsSeesArgumentsAsText) {
+  const auto codec = Create(Files(kTextArguments));
+  for (const char* const arguments : {R"({"b": 1, "a": ["x", null]})", R"("{\"b\":1,\"a\":[\"x\",null]}")"}) {
+    const Row row = ParseOk(
+        absl::StrCat(R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null,"tool_calls":[)",
+                     R"({"type":"function","function":{"name":"f","arguments":)", arguments, "}}]}]}"));
+    EXPECT_EQ(Trained(*codec, row, {v1::LOSS_ON_ASSISTANT}), R"(^f{"b": 1, "a": ["x", null]}<|im_end|>)");
+  }
+}
+
+TEST(CodecTest, AllMessagesOfACompletionAreTrainedAndNoneOfItsPrompt) {
+  const auto codec = Create(Files(kTemplate));
+  const Row row = ParseOk(
+      R"({"prompt":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"c"}],
+          "completion":[{"role":"assistant","content":"d"},{"role":"user","content":"e"},{"role":"assistant","content":"f"}]})");
+  for (const v1::LossOn loss_on : {v1::LOSS_ON_UNSPECIFIED, v1::LOSS_ON_COMPLETION}) {
+    EXPECT_EQ(Trained(*codec, row, {loss_on}), "^d<|im_end|>^f<|im_end|>");
+  }
+}
+
+TEST(CodecTest, PreferencePairsAreNotTrainedOnYet) {
+  const auto codec = Create(Files(kTemplate));
+  const Row row = ParseOk(R"({"prompt":"a","chosen":"b","rejected":"c"})");
+  EXPECT_THAT(std::string(LayOutRow(row, {}, *codec).status().message()),
+              HasSubstr("training on it comes in a later version"));
+}
+
 TEST(CodecTest, ARewrittenTurnIsRefusedOnlyWhenItIsTrained) {
   const auto codec = Create(Files(kStripping));
   const std::string refused = Trained(*codec, TwoTurns(), {v1::LOSS_ON_ASSISTANT});

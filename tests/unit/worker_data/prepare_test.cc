@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/unit/worker_data/fakes.h"
+#include "tests/unit/worker_data/prepare_run.h"
 #include "worker/data/check.h"
 #include "worker/data/policies.h"
 #include "worker/data/prepare_task.h"
@@ -22,8 +23,6 @@ using testing::HasSubstr;
 
 constexpr char kChat[] =
     R"({"messages":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"one","weight":0.5},{"role":"user","content":"r"},{"role":"assistant","content":"two"}]})";
-
-std::string Text(const std::string& text) { return "{\"text\":\"" + text + "\"}\n"; }
 
 // The text of trained tokens, and of the rest as dots.
 std::string Mask(const EncodedRow& row) {
@@ -122,167 +121,160 @@ TEST(CutRowTest, EachPolicyCountsWhatItLoses) {
   EXPECT_EQ(CutRow(row, 10, v1::ON_OVERLONG_DROP).pieces.size(), 1u);
 }
 
-absl::StatusOr<PreparedSet> Prepare(const std::string& file, PrepareOptions options,
-                                    const std::string* validation = nullptr) {
-  const ByteCodec codec;
-  if (options.max_tokens == 0) options.max_tokens = 1000;
-  auto train = CreateSource("jsonl", ReadFromMemory(file));
-  PrepareInputs inputs;
-  inputs.train = train->get();
-  std::unique_ptr<Source> other;
-  if (validation != nullptr) {
-    other = *CreateSource("jsonl", ReadFromMemory(*validation));
-    inputs.validation = other.get();
-  }
-  return PrepareRows(inputs, options, codec, nullptr);
-}
-
 struct RefusalCase {
   std::string name, file;
   std::vector<std::string> wants;
-  PrepareOptions options = {};
+  SetTask set = nullptr;
 };
 void PrintTo(const RefusalCase& c, std::ostream* out) { *out << c.name; }
 class RefusalTest : public testing::TestWithParam<RefusalCase> {};
 
 TEST_P(RefusalTest, EndsWithAMessageThatNamesLinesAndSettings) {
-  const auto set = Prepare(GetParam().file, GetParam().options);
-  ASSERT_EQ(set.status().code(), absl::StatusCode::kInvalidArgument);
+  const auto made = Prepare(GetParam().file, GetParam().set);
+  ASSERT_EQ(made.status().code(), absl::StatusCode::kInvalidArgument);
   for (const std::string& want : GetParam().wants)
-    EXPECT_THAT(std::string(set.status().message()), HasSubstr(want));
+    EXPECT_THAT(std::string(made.status().message()), HasSubstr(want));
 }
 
 std::string ManyBad() {
-  std::string file = Text("good");
+  std::string file = TextRow("good");
   for (int i = 0; i < 30; ++i) file += "{broken\n";
   return file;
 }
 
+void MaxTokens8(v1::Task& task) { task.mutable_prepare()->mutable_data()->set_max_tokens(8); }
+void DropBad(v1::Task& task) { task.mutable_prepare()->mutable_data()->set_on_bad_row(v1::ON_BAD_ROW_DROP); }
+
 INSTANTIATE_TEST_SUITE_P(
     Cases, RefusalTest,
     testing::ValuesIn<RefusalCase>({
-        {"EmptyFile", "", {"the dataset has no rows"}, {}},
-        {"BlankFile", "\n\r\n", {"the dataset has no rows"}, {}},
+        {"BlankFile", "\n\r\n", {"the dataset has no rows"}},
         {"BrokenLine",
-         Text("a") + "\n{\"text\": x}\n",
-         {"1 of 2 rows are bad", "line 3: broken JSON at column 10", "data.on_bad_row: drop"},
-         {}},
-        {"ManyBadRows", ManyBad(), {"30 of 31 rows", "line 2: ", "line 21: ", "... and 10 more"}, {}},
+         TextRow("a") + "\n{\"text\": x}\n",
+         {"1 of 2 rows are bad", "line 3: broken JSON at column 10", "data.on_bad_row: drop"}},
+        {"ManyBadRows", ManyBad(), {"30 of 31 rows", "line 2: ", "line 21: ", "... and 10 more"}},
         {"DuplicateIds",
          "{\"text\":\"a\",\"id\":1}\n{\"text\":\"b\",\"id\":1}\n",
-         {"line 2: duplicate id 1: line 1 has it too"},
-         {}},
+         {"line 2: duplicate id 1: line 1 has it too"}},
         {"MixedFormats",
-         Text("a") + "{\"prompt\":\"a\",\"completion\":\"b\"}\n",
-         {"line 2: mixed formats"},
-         {}},
+         TextRow("a") + "{\"prompt\":\"a\",\"completion\":\"b\"}\n",
+         {"line 2: mixed formats: this row is prompt_completion, line 1 is text"}},
         {"NoAssistant",
          R"({"messages":[{"role":"user","content":"a"}]})",
-         {"line 1: 0 trained tokens", "no assistant message"},
-         {}},
+         {"line 1: 0 trained tokens", "no assistant message"}},
         {"AllWeightsZero",
          R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","weight":0}]})",
-         {"0 trained tokens", "weight 0"},
-         {}},
+         {"0 trained tokens", "weight 0"}},
         {"TemplateRefuses",
          R"({"messages":[{"role":"user","content":"REFUSE"},{"role":"assistant","content":"b"}]})",
-         {"line 1: the template refuses this row"},
-         {}},
+         {"line 1: the template refuses this row"}},
         {"TenMegabyteRow",
-         Text("a") + Text(std::string(10 << 20, 'x')),
-         {"line 2: the row is 10.0 MiB; the limit is 8.0 MiB"},
-         {}},
+         TextRow("a") + TextRow(std::string(10 << 20, 'x')),
+         {"line 2: the row is 10.0 MiB; the limit is 8.0 MiB"}},
         {"Overlong",
-         Text("a") + Text("abcdefghijkl"),
+         TextRow("a") + TextRow("abcdefghijkl"),
          {"1 of 2 rows are longer than max_tokens = 8", "line 2: 13 tokens",
           "truncate (loses 5 tokens), split (loses 0) or drop (loses 13)", "The longest row has 13"},
-         {.max_tokens = 8}},
-        {"AllDropped", "{broken\n", {"no row is left to train on"}, {.on_bad_row = v1::ON_BAD_ROW_DROP}},
-        {"NoValidationRow", Text("a"), {"held out none"}, {.validation_fraction = 1e-9}},
+         MaxTokens8},
+        {"AllDropped", "{broken\n{broken too\n", {"no row is left to train on"}, DropBad},
+        {"NoValidationRow",
+         TextRow("a"),
+         {"data.validation", "held out none"},
+         [](v1::Task& task) { task.mutable_prepare()->set_validation_fraction(1e-9); }},
         {"LossOnAssistantOfText",
-         Text("a"),
+         TextRow("a"),
          {"objective.causal_lm.loss_on"},
-         {.encode = {.loss_on = v1::LOSS_ON_ASSISTANT}}},
+         [](v1::Task& task) { task.mutable_prepare()->set_loss_on(v1::LOSS_ON_ASSISTANT); }},
+        {"PreferencePairs",
+         R"({"prompt":"a","chosen":"b","rejected":"c"})",
+         {"data: its rows are preference pairs, which can be checked but not trained yet"}},
     }),
     [](const auto& info) { return info.param.name; });
 
 TEST(PrepareRowsTest, DropPoliciesCountWhatGoes) {
-  const auto set =
-      Prepare(Text("a") + "{broken\n" + Text("abcdefghijkl"),
-              {.max_tokens = 8, .on_overlong = v1::ON_OVERLONG_DROP, .on_bad_row = v1::ON_BAD_ROW_DROP});
-  ASSERT_TRUE(set.ok()) << set.status();
-  EXPECT_EQ(set->report.num_rows(), 1);
-  EXPECT_EQ(set->report.num_bad_rows(), 1);
-  EXPECT_EQ(set->report.num_overlong_rows(), 1);
-  EXPECT_EQ(set->report.num_dropped_rows(), 2);
-  EXPECT_EQ(set->report.tokens_lost(), 13);
-  ASSERT_EQ(set->report.problems_size(), 2);
-  EXPECT_EQ(set->report.problems(0).line(), 2);
-  EXPECT_EQ(set->report.problems(1).line(), 3);
+  const auto made = Prepare(TextRow("a") + "{broken\n" + TextRow("abcdefghijkl"), [](v1::Task& task) {
+    MaxTokens8(task);
+    DropBad(task);
+    task.mutable_prepare()->mutable_data()->set_on_overlong(v1::ON_OVERLONG_DROP);
+  });
+  ASSERT_TRUE(made.ok()) << made.status();
+  const v1::DataReport& report = made->report();
+  EXPECT_EQ(report.num_rows(), 1);
+  EXPECT_EQ(report.num_rows_read(), 3);
+  EXPECT_EQ(report.num_bad_rows(), 1);
+  EXPECT_EQ(report.num_overlong_rows(), 1);
+  EXPECT_EQ(report.num_dropped_rows(), 2);
+  EXPECT_EQ(report.tokens_lost(), 13);
+  ASSERT_EQ(report.problems_size(), 2);
+  EXPECT_EQ(report.problems(0).line(), 2);
+  EXPECT_EQ(report.problems(1).line(), 3);
 }
 
 TEST(PrepareRowsTest, RowWithoutTrainedTokenAfterTruncationIsBad) {
   const std::string row = R"({"prompt":"aaaaaaaaaaaa","completion":"b"})";
-  const auto set = Prepare(row, {.max_tokens = 8, .on_overlong = v1::ON_OVERLONG_TRUNCATE});
-  EXPECT_THAT(std::string(set.status().message()),
+  const auto made = Prepare(row, [](v1::Task& task) {
+    MaxTokens8(task);
+    task.mutable_prepare()->mutable_data()->set_on_overlong(v1::ON_OVERLONG_TRUNCATE);
+  });
+  EXPECT_THAT(std::string(made.status().message()),
               HasSubstr("line 1: 0 trained tokens in the first 8 of 14"));
 }
 
-std::string ManyTexts(int count) {
-  std::string file;
-  for (int i = 0; i < count; ++i) file += Text(absl::StrCat("row ", i));
-  return file;
-}
-
-TEST(PrepareRowsTest, ThreadsChangeNothing) {
-  const std::string file = ManyTexts(3000);
-  const auto one = Prepare(file, {.validation_fraction = 0.1, .threads = 1});
-  const auto four = Prepare(file, {.validation_fraction = 0.1, .threads = 4});
-  ASSERT_TRUE(one.ok() && four.ok());
-  EXPECT_EQ(EncodePreparedFile(one->train), EncodePreparedFile(four->train));
-  EXPECT_EQ(EncodePreparedFile(one->validation), EncodePreparedFile(four->validation));
-  EXPECT_EQ(one->report.SerializeAsString(), four->report.SerializeAsString());
+TEST(PrepareRowsTest, PiecesOfASplitRowAreRowsOfTheSameLine) {
+  const auto made = Prepare(TextRow("ab") + TextRow("abcdefghijkl"), [](v1::Task& task) {
+    MaxTokens8(task);
+    task.mutable_prepare()->mutable_data()->set_on_overlong(v1::ON_OVERLONG_SPLIT);
+  });
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_THAT(made->train_lines, ElementsAre(1, 2, 2));
+  EXPECT_EQ(made->report().num_rows(), 3);
+  EXPECT_EQ(made->report().num_tokens(), 3 + 13);
+  EXPECT_EQ(made->report().num_trained_tokens(), 2 + 7 + 4);
 }
 
 TEST(PrepareRowsTest, RowsStayOnTheirSideWhenOthersComeAndGo) {
-  const auto few = Prepare(ManyTexts(500), {.validation_fraction = 0.1});
-  const auto many = Prepare(ManyTexts(1000), {.validation_fraction = 0.1});
+  const auto split = [](v1::Task& task) { task.mutable_prepare()->set_validation_fraction(0.1); };
+  const auto few = Prepare(ManyTexts(500), split);
+  const auto many = Prepare(ManyTexts(1000), split);
   ASSERT_TRUE(few.ok() && many.ok());
-  EXPECT_NEAR(static_cast<double>(many->validation.num_rows()), 100.0, 40.0);
-  EXPECT_EQ(many->validation.num_rows() + many->train.num_rows(), 1000);
-  const std::set<int64_t> later(many->validation.lines.begin(), many->validation.lines.end());
-  for (const int64_t line : few->validation.lines) EXPECT_TRUE(later.contains(line)) << line;
-  for (const int64_t line : few->train.lines) EXPECT_FALSE(later.contains(line)) << line;
+  EXPECT_NEAR(static_cast<double>(many->validation_lines.size()), 100.0, 40.0);
+  EXPECT_EQ(many->validation_lines.size() + many->train_lines.size(), 1000u);
+  const std::set<int64_t> later(many->validation_lines.begin(), many->validation_lines.end());
+  for (const int64_t line : few->validation_lines) EXPECT_TRUE(later.contains(line)) << line;
+  for (const int64_t line : few->train_lines) EXPECT_FALSE(later.contains(line)) << line;
+}
+
+TEST(PrepareRowsTest, RowsOfEqualContentLandOnTheSameSide) {
+  const auto made = Prepare(ManyTexts(300) + ManyTexts(300),
+                            [](v1::Task& task) { task.mutable_prepare()->set_validation_fraction(0.2); });
+  ASSERT_TRUE(made.ok()) << made.status();
+  const std::set<int64_t> held_out(made->validation_lines.begin(), made->validation_lines.end());
+  for (const int64_t line : held_out) EXPECT_TRUE(held_out.contains(line <= 300 ? line + 300 : line - 300));
+  EXPECT_EQ(made->report().num_contaminated_rows(), 0);
 }
 
 TEST(PrepareRowsTest, ValidationDatasetAndRowLimits) {
   const std::string validation = ManyTexts(7);
-  const auto set = Prepare(ManyTexts(50), {.max_rows = 10, .max_validation_rows = 3}, &validation);
-  ASSERT_TRUE(set.ok()) << set.status();
-  EXPECT_EQ(set->train.num_rows(), 10);
-  EXPECT_EQ(set->validation.num_rows(), 3);
-  EXPECT_THAT(set->report.notes(), testing::Contains(HasSubstr("rows after line 10 are not used")));
+  const auto made = Prepare(
+      ManyTexts(50),
+      [](v1::Task& task) {
+        task.mutable_prepare()->mutable_data()->set_max_rows(10);
+        task.mutable_prepare()->mutable_data()->mutable_validation()->set_max_rows(3);
+      },
+      &validation);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->train_lines.size(), 10u);
+  EXPECT_EQ(made->validation_lines.size(), 3u);
+  EXPECT_THAT(made->report().notes(), testing::Contains(HasSubstr("rows after line 10 are not used")));
   const std::string pairs = R"({"prompt":"a","completion":"b"})";
-  EXPECT_THAT(std::string(Prepare(ManyTexts(5), {}, &pairs).status().message()),
-              HasSubstr("validation line 1: this row is prompt_completion, the training rows are text"));
-}
-
-TEST(PrepareRowsTest, StopEndsWithCancelled) {
-  const ByteCodec codec;
-  const std::string file = ManyTexts(5);
-  auto source = CreateSource("jsonl", ReadFromMemory(file));
-  PrepareInputs inputs;
-  inputs.train = source->get();
-  PrepareOptions options;
-  options.max_tokens = 100;
-  const auto set = PrepareRows(inputs, options, codec, [](int64_t, int64_t) { return false; });
-  EXPECT_EQ(set.status().code(), absl::StatusCode::kCancelled);
+  EXPECT_THAT(std::string(Prepare(ManyTexts(5), nullptr, &pairs).status().message()),
+              HasSubstr("data.validation: its rows are prompt_completion (line 1), those of data are text"));
 }
 
 TEST(PreparedFileTest, DamageIsDataLossNotACrash) {
-  const auto set = Prepare(ManyTexts(3), {});
-  ASSERT_TRUE(set.ok());
-  const std::string good = EncodePreparedFile(set->train);
+  const auto made = Prepare(ManyTexts(3));
+  ASSERT_TRUE(made.ok()) << made.status();
+  const std::string good = made->train_bytes;
   const auto parse = [](const std::string& bytes) {
     std::vector<int64_t> aligned(bytes.size() / 8 + 1);
     std::copy(bytes.begin(), bytes.end(), reinterpret_cast<char*>(aligned.data()));
@@ -368,7 +360,7 @@ TEST_F(RunPrepareTest, WhateverChangesTheRowsChangesTheKeyAndNothingElseDoes) {
   EXPECT_TRUE(keys.insert(Run()->key()).second);
   blobs_.objects["m/tokenizer_config.json"] = "{\"a\":1}";
   EXPECT_TRUE(keys.insert(Run()->key()).second);
-  blobs_.objects["d"] += Text("more");
+  blobs_.objects["d"] += TextRow("more");
   EXPECT_TRUE(keys.insert(Run()->key()).second);
 }
 
@@ -425,28 +417,69 @@ TEST_F(RunPrepareTest, MissingInputsAndBadOptionsAreNamed) {
   expect("tenant");
 }
 
+absl::StatusOr<v1::DataReport> CheckText(const std::string& file, const Codec* codec, int64_t max_tokens,
+                                         const std::string* validation = nullptr) {
+  CheckRequest request;
+  request.rows = {ReadFromMemory(file), static_cast<int64_t>(file.size())};
+  if (validation != nullptr)
+    request.validation = {ReadFromMemory(*validation), static_cast<int64_t>(validation->size())};
+  request.codec = codec;
+  request.options.max_tokens = max_tokens;
+  request.options.threads = 2;
+  return CheckData(request, nullptr);
+}
+
 TEST(CheckDataTest, CountsWithoutFailingWithAndWithoutACodec) {
-  const std::string file = Text("a") + "{broken\n" + Text("a") + Text("abcdefghijkl");
+  const std::string file = TextRow("a") + "{broken\n" + TextRow("a") + TextRow("abcdefghijkl");
   const ByteCodec codec;
-  PrepareOptions options;
-  options.max_tokens = 8;
-  const auto with = CheckData(ReadFromMemory(file), &codec, options);
+  const auto with = CheckText(file, &codec, 8);
   ASSERT_TRUE(with.ok()) << with.status();
-  EXPECT_EQ(with->format, "text");
-  EXPECT_EQ(with->report.num_bad_rows(), 1);
-  EXPECT_EQ(with->report.num_overlong_rows(), 1);
-  EXPECT_EQ(with->report.num_duplicate_rows(), 1);
-  const auto without = CheckData(ReadFromMemory(file), nullptr, options);
+  EXPECT_EQ(with->row_format(), "text");
+  EXPECT_EQ(with->num_bad_rows(), 1);
+  EXPECT_EQ(with->num_overlong_rows(), 1);
+  EXPECT_EQ(with->num_duplicate_rows(), 1);
+  EXPECT_EQ(with->samples_size(), 3);
+  const auto without = CheckText(file, nullptr, 8);
   ASSERT_TRUE(without.ok()) << without.status();
-  EXPECT_EQ(without->report.num_rows(), 3);
-  EXPECT_EQ(without->report.num_bad_rows(), 1);
-  EXPECT_EQ(CheckFile("/nonexistent/x.jsonl", nullptr, options).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(without->num_rows(), 3);
+  EXPECT_EQ(without->num_bad_rows(), 1);
+  EXPECT_EQ(without->num_tokens(), 0);
+  EXPECT_EQ(without->samples_size(), 0);
+  EXPECT_EQ(CheckInputOf("/nonexistent/x.jsonl").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(CheckDataTest, EveryPolicyForOverlongRowsIsCounted) {
+  const ByteCodec codec;
+  const auto report = CheckText(TextRow("a") + TextRow("abcdefghijkl"), &codec, 8);
+  ASSERT_TRUE(report.ok()) << report.status();
+  std::vector<std::string> losses;
+  for (const v1::OverlongLoss& loss : report->overlong_losses())
+    losses.push_back(
+        absl::StrCat(v1::OnOverlong_Name(loss.policy()), " ", loss.num_rows(), " ", loss.num_tokens()));
+  EXPECT_THAT(losses, ElementsAre("ON_OVERLONG_REFUSE 0 0", "ON_OVERLONG_TRUNCATE 0 5",
+                                  "ON_OVERLONG_SPLIT 0 0", "ON_OVERLONG_DROP 1 13"));
+}
+
+TEST(CheckDataTest, ValidationRowsAmongTheOthersAreFound) {
+  const std::string sentence =
+      "the quick brown fox jumps over the lazy dog and then it goes home to sleep until noon";
+  const std::string file = TextRow("alpha") + TextRow(sentence + " again today") + TextRow("gamma");
+  const std::string validation = TextRow("gamma") + TextRow(sentence + " again today.") + TextRow("new");
+  const ByteCodec codec;
+  const auto report = CheckText(file, &codec, 1000, &validation);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->num_validation_rows(), 3);
+  EXPECT_EQ(report->num_contaminated_rows(), 1);
+  EXPECT_EQ(report->num_near_contaminated_rows(), 1);
+  ASSERT_EQ(report->contaminations_size(), 2);
+  EXPECT_EQ(report->contaminations(0).row(), "validation line 1");
+  EXPECT_EQ(report->contaminations(0).other(), "line 3");
 }
 
 TEST(PreviewTest, SegmentsTogetherAreTheRenderedText) {
   const ByteCodec codec;
   const auto preview = RenderPreview(
-      R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"yes"}]})", codec, {});
+      R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"yes"}]})", {}, codec, {});
   ASSERT_TRUE(preview.ok()) << preview.status();
   EXPECT_EQ(preview->implicit_system_prompt, "be kind");
   ASSERT_EQ(preview->segments.size(), 2u);
@@ -455,7 +488,20 @@ TEST(PreviewTest, SegmentsTogetherAreTheRenderedText) {
   EXPECT_EQ(preview->segments[1].text, "yes|");
   EXPECT_TRUE(preview->segments[1].trained());
   EXPECT_EQ(preview->num_trained_tokens, 4);
-  EXPECT_EQ(RenderPreview("{", codec, {}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(RenderPreview("{", {}, codec, {}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(PreviewTest, RowsAreCountedAsTheFileHasThem) {
+  const std::string file = TextRow("one") + "\n{broken\n" + TextRow("three");
+  const ByteCodec codec;
+  const auto row = [&](int64_t wanted) {
+    const auto source = OpenSource(ReadFromMemory(file), static_cast<int64_t>(file.size()));
+    return PreviewRow(**source, wanted, {}, codec, {});
+  };
+  ASSERT_TRUE(row(3).ok()) << row(3).status();
+  EXPECT_EQ(row(3)->segments[1].text, "hree");
+  EXPECT_THAT(std::string(row(2).status().message()), HasSubstr("row 2 (line 3): broken JSON"));
+  EXPECT_THAT(std::string(row(4).status().message()), HasSubstr("there are 3 rows"));
 }
 
 }  // namespace

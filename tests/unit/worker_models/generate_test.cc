@@ -2,12 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <memory>
 
 #include "tests/testing/family_model.h"
 #include "tests/testing/temp_folder.h"
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 namespace {

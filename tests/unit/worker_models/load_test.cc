@@ -1,7 +1,6 @@
 // Loading: what a folder may look like, and that every bad one is named.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <filesystem>
 #include <functional>
@@ -11,6 +10,7 @@
 #include "tests/testing/family_model.h"
 #include "tests/testing/temp_folder.h"
 #include "worker/models/model.h"
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 namespace {
@@ -48,6 +48,7 @@ std::string LoadError(const FamilyModel& model) {
 TEST(LoadTest, ConfigOfLlamaIsRead) {
   FamilyModel small = Small("llama");
   small.config["rope_theta"] = 500000;
+  small.config.erase("head_dim");
   const auto model = Load(small);
   ASSERT_TRUE(model.ok()) << model.status();
   const ModelConfig& config = (*model)->config();
@@ -108,8 +109,8 @@ TEST_P(BadConfigTest, IsNamed) {
 INSTANTIATE_TEST_SUITE_P(
     Cases, BadConfigTest,
     ::testing::ValuesIn<ConfigCase>({
-        {"OtherFamily", "llama", {{"model_type", "mamba"}}, {"\"mamba\"", "llama, gpt2"}},
-        {"NoFamily", "llama", {{"model_type", nullptr}}, {"model_type", "llama, gpt2"}},
+        {"OtherFamily", "llama", {{"model_type", "mamba"}}, {"\"mamba\"", "gpt_neox, llama, mistral"}},
+        {"NoFamily", "llama", {{"model_type", nullptr}}, {"model_type", "gpt_neox, llama, mistral"}},
         {"FamilyIsNoString", "llama", {{"model_type", 3}}, {"model_type = 3 is not a string"}},
         {"OtherHead",
          "llama",
@@ -121,15 +122,43 @@ INSTANTIATE_TEST_SUITE_P(
          {{"quantization_config", {{"bits", 4}}}},
          {"quantization_config", "not supported"}},
         {"SlidingWindow", "llama", {{"sliding_window", 4096}}, {"sliding_window = 4096"}},
-        {"OtherActivation", "llama", {{"hidden_act", "gelu"}}, {"hidden_act", "supported: silu"}},
-        {"YarnScaling",
+        {"OtherActivation", "llama", {{"hidden_act", "relu"}}, {"hidden_act", "supported: silu"}},
+        {"OtherScaling",
          "llama",
-         {{"rope_scaling", {{"type", "yarn"}, {"factor", 2}}}},
-         {"rope_scaling", "\"yarn\"", "default, linear, llama3"}},
-        {"DynamicScalingOfNewFiles",
+         {{"rope_scaling", {{"type", "mrope"}, {"factor", 2}}}},
+         {"rope_scaling", "\"mrope\"", "default, linear, dynamic, yarn, llama3"}},
+        {"OtherScalingOfNewFiles",
+         "qwen2",
+         {{"rope_parameters", {{"rope_type", "longrope"}}}},
+         {"rope_parameters", "\"longrope\"", "default, linear, dynamic, yarn, llama3"}},
+        {"OtherScalingOfPhi3",
+         "phi3",
+         {{"rope_scaling", {{"type", "yarn"}}}},
+         {"rope_scaling", "\"yarn\"", "default, longrope, su"}},
+        {"ScalingByKindOfLayer",
+         "qwen2",
+         {{"rope_parameters", {{"full_attention", {{"rope_theta", 5}}}}}},
+         {"rope_parameters", "full_attention"}},
+        {"OneScalingWhereThereAreTwoKinds",
+         "gemma3_text",
+         {{"rope_parameters", {{"rope_theta", 5}}}},
+         {"rope_parameters", "full_attention and sliding_attention"}},
+        {"YarnBoundsCrossed",
          "llama",
-         {{"rope_parameters", {{"rope_type", "dynamic"}}}},
-         {"rope_parameters", "\"dynamic\""}},
+         {{"rope_scaling", {{"type", "yarn"}, {"factor", 2}, {"beta_fast", 1}, {"beta_slow", 32}}}},
+         {"beta_fast", "above beta_slow"}},
+        {"TooFewLongFactors",
+         "phi3",
+         {{"rope_scaling", {{"type", "longrope"}, {"short_factor", {1, 1}}, {"long_factor", {1}}}}},
+         {"long_factor has 1 numbers; the heads have 2 frequencies"}},
+        {"LongFactorsAreNoList",
+         "phi3",
+         {{"rope_scaling", {{"type", "longrope"}, {"short_factor", 3}}}},
+         {"short_factor is not a list"}},
+        {"ALongFactorIsText",
+         "phi3",
+         {{"rope_scaling", {{"type", "su"}, {"short_factor", {1, "2"}}}}},
+         {"short_factor has the entry \"2\""}},
         {"ScalingIsNoObject", "llama", {{"rope_scaling", "linear"}}, {"rope_scaling"}},
         {"ScalingWithoutFactor", "llama", {{"rope_scaling", {{"type", "linear"}}}}, {"factor is missing"}},
         {"ScalingFactorOfZero",
@@ -157,7 +186,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"ABillionLayers", "llama", {{"num_hidden_layers", 1000000000}}, {"num_hidden_layers"}},
         {"HeadsDoNotDivide",
          "llama",
-         {{"num_attention_heads", 5}, {"num_key_value_heads", 5}},
+         {{"num_attention_heads", 5}, {"num_key_value_heads", 5}, {"head_dim", nullptr}},
          {"num_attention_heads = 5"}},
         {"KeyValueHeadsDoNotDivide", "llama", {{"num_key_value_heads", 3}}, {"num_key_value_heads = 3"}},
         {"OddHeadDim", "llama", {{"head_dim", 3}}, {"head_dim = 3"}},
@@ -165,6 +194,41 @@ INSTANTIATE_TEST_SUITE_P(
         {"NegativeEpsilon", "llama", {{"rms_norm_eps", -1}}, {"rms_norm_eps"}},
         {"TiedIsNoBool", "llama", {{"tie_word_embeddings", 1}}, {"tie_word_embeddings"}},
         {"EndTokenIsText", "llama", {{"eos_token_id", "</s>"}}, {"eos_token_id"}},
+        {"MixtureOfExperts",
+         "qwen3",
+         {{"model_type", "qwen3_moe"}, {"num_experts", 128}},
+         {"num_experts = 128", "mixtures of experts are not", "qwen2, qwen3"}},
+        {"MixtureUnderAnotherName",
+         "mistral",
+         {{"model_type", "mixtral"}, {"num_local_experts", 8}},
+         {"num_local_experts = 8", "mixtures of experts are not"}},
+        {"VocabularyLargerThanTheEmbedding",
+         "qwen2",
+         {{"vocab_size", 64}},
+         {"\"model.embed_tokens.weight\" has shape [48, 24]", "config.json asks for [64, 24]"}},
+        {"WindowOfZero", "mistral", {{"sliding_window", 0}}, {"sliding_window = 0"}},
+        {"WindowsByLayerOfMistral",
+         "mistral",
+         {{"layer_types", {"full_attention", "sliding_attention"}}},
+         {"layer_types", "same window"}},
+        {"TooFewLayerTypes", "qwen2", {{"layer_types", {"full_attention"}}}, {"has 1 entries for 2 layers"}},
+        {"OtherLayerType",
+         "gemma2",
+         {{"layer_types", {"full_attention", "chunked_attention"}}},
+         {"\"chunked_attention\"", "supported: full_attention, sliding_attention"}},
+        {"LayersSlideWithoutAWindow",
+         "qwen2",
+         {{"use_sliding_window", false}, {"layer_types", {"full_attention", "sliding_attention"}}},
+         {"sliding_window"}},
+        {"GemmaSeesLaterTokens",
+         "gemma3_text",
+         {{"use_bidirectional_attention", true}},
+         {"use_bidirectional_attention"}},
+        {"NegativeCap", "gemma2", {{"attn_logit_softcapping", -1}}, {"attn_logit_softcapping"}},
+        {"TooFewNoRopeLayers", "smollm3", {{"no_rope_layers", {1}}}, {"has 1 entries for 2 layers"}},
+        {"NoRopeLayersAreText", "smollm3", {{"no_rope_layers", {"yes", "no"}}}, {"no_rope_layers"}},
+        {"NeoxPartIsOdd", "gpt_neox", {{"rotary_pct", 0.5}}, {"rotary_pct turns 3 of the 6 numbers", "even"}},
+        {"NeoxSharesKeys", "gpt_neox", {{"num_key_value_heads", 2}}, {"each with its own keys"}},
         {"Gpt2HeadsDoNotDivide", "gpt2", {{"n_head", 5}}, {"n_head = 5"}},
         {"Gpt2OtherActivation",
          "gpt2",
@@ -248,8 +312,12 @@ TEST(LoadTest, BuffersOfOldFilesMayBeThere) {
   gpt2.tensors.push_back(
       {.name = "transformer.h.0.attn.bias", .dtype = storage::Dtype::kU8, .shape = {1, 1, 32, 32}});
   gpt2.tensors.push_back({.name = "transformer.h.0.attn.masked_bias", .shape = {}});
-  gpt2.tensors.push_back({.name = "lm_head.weight", .shape = {48, 24}});
   EXPECT_TRUE(Load(gpt2).ok());
+  FamilyModel neox = Small("gpt_neox");
+  neox.tensors.push_back(
+      {.name = "gpt_neox.layers.0.attention.bias", .dtype = storage::Dtype::kU8, .shape = {1, 1, 32, 32}});
+  neox.tensors.push_back({.name = "gpt_neox.layers.0.attention.rotary_emb.inv_freq", .shape = {2}});
+  EXPECT_TRUE(Load(neox).ok());
 }
 
 TEST(LoadTest, StoredTypesMayBeMixedAndAreConvertedOnce) {
@@ -318,9 +386,109 @@ TEST(LoadTest, NamesMayLackTheBasePrefix) {
 TEST(LoadTest, ATiedHeadIsTheEmbedding) {
   FamilyModel small = Small("llama");
   small.config["tie_word_embeddings"] = true;
-  const auto model = Load(small);  // its own head is left over and ignored
+  small.Remove("lm_head.weight");
+  const auto model = Load(small);
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_TRUE((*model)->HeadWeight(Overlay()).is_same((*model)->parameters()[0].base));
+}
+
+TEST(LoadTest, AHeadBesideATiedEmbeddingMustEqualIt) {
+  FamilyModel small = Small("llama");
+  small.config["tie_word_embeddings"] = true;
+  EXPECT_THAT(LoadError(small),
+              AllOf(HasSubstr("\"lm_head.weight\" differs from the embedding \"model.embed_tokens.weight\""),
+                    HasSubstr("set tie_word_embeddings to false")));
+  small.Tensor("lm_head.weight").shape = {24, 48};
+  EXPECT_THAT(LoadError(small), HasSubstr("\"lm_head.weight\" differs"));
+}
+
+// Random values depend on a tensor's place; zeros are equal in every type.
+TEST(LoadTest, AnEqualHeadBesideATiedEmbeddingIsLeftAlone) {
+  for (const storage::Dtype head_dtype : {storage::Dtype::kF32, storage::Dtype::kBF16}) {
+    const TempFolder folder;
+    FamilyModel small = Small("llama");
+    small.config["tie_word_embeddings"] = true;
+    small.Tensor("lm_head.weight").dtype = head_dtype;
+    ASSERT_TRUE(WriteFileAtomic(folder.File("config.json"), small.config.dump()).ok());
+    std::string bytes = *testing::RandomSafetensors(small.tensors, 1);
+    const auto parsed = storage::SafetensorsFile::Parse(bytes, "model");
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    for (const std::string name : {"model.embed_tokens.weight", "lm_head.weight"}) {
+      const absl::string_view view = parsed->Find(name)->bytes;
+      std::fill_n(bytes.begin() + (view.data() - bytes.data()), view.size(), '\0');
+    }
+    ASSERT_TRUE(WriteFileAtomic(folder.File("model.safetensors"), bytes).ok());
+    const auto model = LoadCausalLm(folder.path(), at::kFloat);
+    EXPECT_TRUE(model.ok()) << model.status();
+  }
+}
+
+TEST(LoadTest, AMissingHeadThatIsNotTiedIsExplained) {
+  FamilyModel small = Small("qwen2");
+  small.Remove("lm_head.weight");
+  EXPECT_THAT(LoadError(small), AllOf(HasSubstr("\"lm_head.weight\" is missing"),
+                                      HasSubstr("set tie_word_embeddings to true")));
+}
+
+TEST(LoadTest, TheHeadOfGptNeoxHasTwoNames) {
+  FamilyModel small = Small("gpt_neox");
+  const at::Tensor want = (*Load(small))->HeadWeight(Overlay());
+  small.Tensor("embed_out.weight").name = "lm_head.weight";
+  const auto model = Load(small);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_TRUE(at::equal((*model)->HeadWeight(Overlay()), want));
+  EXPECT_EQ((*model)->parameters().back().name, "embed_out.weight");
+}
+
+TEST(LoadTest, WindowsAreReadAsTransformersReadsThem) {
+  // A row that a window of 6 shortens and none leaves alone.
+  FamilyModel small = Small("mistral");
+  const at::Tensor windowed = HiddenOf(**Load(small));
+  small.config["sliding_window"] = nullptr;
+  const at::Tensor whole = HiddenOf(**Load(small));
+  EXPECT_FALSE(at::allclose(windowed, whole, 1e-3, 1e-3));
+  small.config.erase("sliding_window");  // 4,096 by default: longer than the row
+  EXPECT_TRUE(at::equal(HiddenOf(**Load(small)), whole));
+
+  FamilyModel qwen = Small("qwen2");
+  qwen.config["use_sliding_window"] = false;
+  const at::Tensor all_full = HiddenOf(**Load(qwen));
+  qwen.config["use_sliding_window"] = true;
+  const at::Tensor from_layer_1 = HiddenOf(**Load(qwen));
+  EXPECT_FALSE(at::allclose(from_layer_1, all_full, 1e-3, 1e-3));
+  qwen.config["layer_types"] = {"full_attention", "full_attention"};
+  EXPECT_TRUE(at::equal(HiddenOf(**Load(qwen)), all_full)) << "layer_types counts before max_window_layers";
+  qwen.config["layer_types"] = {"full_attention", "sliding_attention"};
+  EXPECT_TRUE(at::equal(HiddenOf(**Load(qwen)), from_layer_1));
+}
+
+TEST(LoadTest, OlderFilesOfGemma3SayTheSame) {
+  FamilyModel new_file = Small("gemma3_text");
+  new_file.config["rope_parameters"] = {
+      {"full_attention", {{"rope_type", "linear"}, {"factor", 8.0}, {"rope_theta", 500.0}}},
+      {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 50.0}}}};
+  FamilyModel old_file = Small("gemma3_text");
+  old_file.config["rope_theta"] = 500.0;
+  old_file.config["rope_local_base_freq"] = 50.0;
+  old_file.config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 8.0}};
+  old_file.config.erase("layer_types");
+  old_file.config["sliding_window_pattern"] = 2;
+  const auto a = Load(old_file), b = Load(new_file);
+  ASSERT_TRUE(a.ok()) << a.status();
+  ASSERT_TRUE(b.ok()) << b.status();
+  EXPECT_TRUE(at::equal(HiddenOf(**a), HiddenOf(**b)));
+  EXPECT_FALSE(at::allclose(HiddenOf(**Load(Small("gemma3_text"))), HiddenOf(**b), 1e-3, 1e-3));
+}
+
+TEST(LoadTest, ScalingsThatReachFurtherMakeTheContextLonger) {
+  FamilyModel small = Small("llama");
+  small.config["rope_scaling"] = {{"rope_type", "dynamic"}, {"factor", 2.5}};
+  EXPECT_EQ((*Load(small))->config().max_positions, 80);
+  small.config["rope_scaling"] = {
+      {"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 16}};
+  EXPECT_EQ((*Load(small))->config().max_positions, 64);
+  small.config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 4.0}};
+  EXPECT_EQ((*Load(small))->config().max_positions, 32);
 }
 
 TEST(LoadTest, OldAndNewFilesSayTheSameAboutRotaryPositions) {

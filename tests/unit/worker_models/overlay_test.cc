@@ -1,12 +1,12 @@
 // The base overlay's linear layer, and that models ask the overlay wherever it matters.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <set>
 
 #include "tests/testing/family_model.h"
 #include "tests/testing/temp_folder.h"
 #include "worker/models/model.h"
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 namespace {

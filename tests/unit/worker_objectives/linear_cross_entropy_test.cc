@@ -1,11 +1,11 @@
 #include "worker/objectives/linear_cross_entropy.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "worker/models/torch.h"
 #include "worker/objectives/objective.h"
 
 namespace vernier::objectives {
@@ -31,14 +31,16 @@ Inputs Make(int64_t n) {
 
 class LinearCrossEntropyTest : public ::testing::TestWithParam<int64_t> {};
 
-TEST_P(LinearCrossEntropyTest, EqualsTheUnfusedComputation) {
-  const Inputs ours = Make(GetParam());
+// Against the same thing with plain operations; `logit_cap` 0: none.
+void ExpectUnfused(int64_t n, double logit_cap) {
+  const Inputs ours = Make(n);
   const LinearCrossEntropy got =
-      ComputeLinearCrossEntropy(ours.hidden, ours.head, ours.targets, ours.weights);
+      ComputeLinearCrossEntropy(ours.hidden, ours.head, ours.targets, ours.weights, logit_cap);
   (got.loss * 3.0).backward();
 
-  const Inputs plain = Make(GetParam());
-  const at::Tensor logits = at::linear(plain.hidden, plain.head);
+  const Inputs plain = Make(n);
+  at::Tensor logits = at::linear(plain.hidden, plain.head);
+  if (logit_cap > 0.0) logits = at::tanh(logits / logit_cap) * logit_cap;
   const at::Tensor nll = -at::log_softmax(logits, 1).gather(1, plain.targets.unsqueeze(1)).squeeze(1);
   const at::Tensor loss = (nll * plain.weights).sum();
   (loss * 3.0).backward();
@@ -49,6 +51,10 @@ TEST_P(LinearCrossEntropyTest, EqualsTheUnfusedComputation) {
   EXPECT_TRUE(at::allclose(ours.hidden.grad(), plain.hidden.grad(), 1e-4, 1e-5));
   EXPECT_TRUE(at::allclose(ours.head.grad(), plain.head.grad(), 1e-4, 1e-4));
 }
+
+TEST_P(LinearCrossEntropyTest, EqualsTheUnfusedComputation) { ExpectUnfused(GetParam(), 0.0); }
+
+TEST_P(LinearCrossEntropyTest, CappedLogitsToo) { ExpectUnfused(GetParam(), 1.5); }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, LinearCrossEntropyTest, ::testing::Values(1, 255, 256, 600),
                          [](const auto& info) { return absl::StrCat("N", info.param); });

@@ -1,11 +1,11 @@
 #include "worker/trainer/labelled_batch.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <vector>
 
 #include "tests/testing/torch/train_step.h"
+#include "worker/models/torch.h"
 
 namespace vernier::trainer {
 namespace {

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,6 +14,7 @@
 #include "adapters/adapter.h"
 #include "common/check.h"
 #include "tests/testing/torch/small_model.h"
+#include "worker/models/torch.h"
 
 namespace vernier::trainer {
 namespace {

@@ -2,11 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <new>
 #include <stdexcept>
 #include <string>
+
+#include "worker/models/torch.h"
 
 namespace vernier::trainer {
 namespace {

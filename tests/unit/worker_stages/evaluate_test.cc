@@ -197,6 +197,46 @@ TEST(GenerateTest, APromptThatCannotBeAnsweredIsRefusedBeforeAnyIs) {
   EXPECT_THAT(too_long->status.message(), HasSubstr("128"));
 }
 
+v1::GenerateMore FurtherTurn(int64_t turn, const std::string& prompt) {
+  v1::GenerateMore more;
+  more.set_turn(turn);
+  more.add_prompts(prompt);
+  more.mutable_decoding()->set_max_new_tokens(20);
+  return more;
+}
+
+TEST(GenerateTest, AKeptTaskAnswersOneRequestAfterTheOther) {
+  StageWorld world(4);
+  v1::Task task = GenerateTask(world, LearntAdapter(world), {"1 is "});
+  task.mutable_generate()->set_keep(true);
+  const auto attempt = world.Run(task, {}, [](Attempt& attempt) {
+    attempt.context.further = {FurtherTurn(2, std::string(tiny::kContext, 'x')), FurtherTurn(3, "3 is ")};
+  });
+  ASSERT_TRUE(attempt->status.ok()) << attempt->status;
+  EXPECT_TRUE(attempt->outcome.stopped) << "it left because it was asked to";
+  EXPECT_EQ(TextOf(*attempt, 0), "one");
+  EXPECT_EQ(StopReason(*attempt, 1), "error") << "too long, which is no reason to leave";
+  EXPECT_EQ(TextOf(*attempt, 2), "three");
+}
+
+TEST(GenerateTest, AnInterruptEndsTheAnswersUpToItsTurn) {
+  StageWorld world(4);
+  v1::Task task = GenerateTask(world, LearntAdapter(world), {"1 is "});
+  task.mutable_generate()->set_keep(true);
+  const auto attempt = world.Run(task, {}, [](Attempt& attempt) {
+    attempt.context.further = {FurtherTurn(2, "3 is ")};
+    attempt.context.on_event = [&attempt](const v1::TaskEvent& event) {
+      // In the middle of the first answer.
+      if (event.has_generated() && event.generated().text() == "n") attempt.context.interrupted = 1;
+    };
+  });
+  ASSERT_TRUE(attempt->status.ok()) << attempt->status;
+  EXPECT_EQ(TextOf(*attempt, 0), "on");
+  EXPECT_EQ(StopReason(*attempt, 0), "interrupted");
+  EXPECT_EQ(TextOf(*attempt, 1), "three");
+  EXPECT_EQ(StopReason(*attempt, 1), "stop");
+}
+
 TEST(StageRegistryTest, AnUnknownKindOfWorkIsRefused) {
   StageWorld world;
   v1::Task task = world.NewTask();

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/check.h"
@@ -29,6 +32,13 @@ class RecordingContext final : public trainer::TaskContext {
     changed_.NotifyAll();
   }
   bool stop_requested() const override { return stop; }
+  std::optional<v1::GenerateMore> AwaitMore() override {
+    if (further.empty()) return std::nullopt;
+    v1::GenerateMore next = std::move(further.front());
+    further.pop_front();
+    return next;
+  }
+  int64_t interrupted_turn() const override { return interrupted; }
 
   // Waits until metrics of `step` were reported; false: `deadline` passed first.
   bool WaitForStep(int64_t step, absl::Time deadline) {
@@ -75,6 +85,8 @@ class RecordingContext final : public trainer::TaskContext {
 
   std::function<void(const v1::TaskEvent&)> on_event;  // called before the event is recorded
   std::atomic<bool> stop = false;
+  std::deque<v1::GenerateMore> further;  // requests after the task's own; then a stop
+  std::atomic<int64_t> interrupted = 0;
 
  private:
   mutable Mutex mutex_;

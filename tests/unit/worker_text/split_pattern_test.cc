@@ -53,6 +53,7 @@ TEST(SplitPatternTest, MatchesFarApartAreFound) {
 
 TEST(SplitPatternTest, PiecesThatTheEnginesReadDifferentlyAreRewritten) {
   EXPECT_THAT(Matches("$", "a\nb"), ElementsAre(Pair(1, 1), Pair(3, 3)));
+  EXPECT_THAT(Matches(R"(\A +| +\z)", "  a \n b "), ElementsAre(Pair(0, 2), Pair(7, 8)));
   EXPECT_THAT(Matches(R"(\v)", "\x0B\x0C\n"), ElementsAre(Pair(0, 1)));
   EXPECT_THAT(Matches("x{,2}y", "xxxy"), ElementsAre(Pair(1, 4)));
   EXPECT_THAT(Matches("{a}", "{a}"), ElementsAre(Pair(0, 3)));
@@ -79,7 +80,8 @@ INSTANTIATE_TEST_SUITE_P(Patterns, RefusedPatternTest,
                              {"", "empty"},
                              {"^a", "\"^\" is not supported, at byte 0"},
                              {R"(a\h)", "at byte 1"},
-                             {R"(\A)", "not supported"},
+                             {R"(\Z)", "not supported"},
+                             {R"([\A])", "inside a class"},
                              {R"(\1)", "not supported"},
                              {R"(\p{Klingon})", "the property \"Klingon\""},
                              {R"(\pL)", "without {name}"},

@@ -8,10 +8,11 @@
 #include "gtest/gtest.h"
 #include "tests/unit/worker_text/tokenizer_files.h"
 #include "worker/data/text/added_tokens.h"
+#include "worker/data/text/aligned_text.h"
 #include "worker/data/text/byte_level.h"
 #include "worker/data/text/decode_stream.h"
-#include "worker/data/text/nfc.h"
 #include "worker/data/text/tokenizer.h"
+#include "worker/data/text/unicode_form.h"
 
 namespace vernier::data {
 namespace {
@@ -29,7 +30,10 @@ TEST(ByteLevelTest, EveryByteHasASymbolOfItsOwn) {
 
 std::vector<std::string> Stretches(const AddedTokenMatcher& matcher, absl::string_view text) {
   std::vector<std::string> found;
-  for (const AddedTokenMatch& m : matcher.Find(text)) {
+  CpuBudget budget(absl::Seconds(60));
+  std::vector<AddedTokenMatch> matches;
+  EXPECT_TRUE(matcher.Find(text, budget, &matches).ok());
+  for (const AddedTokenMatch& m : matches) {
     const std::string piece(text.substr(m.begin, m.end - m.begin));
     found.push_back(m.token < 0 ? piece : absl::StrCat(m.token, ":", piece));
   }
@@ -55,24 +59,68 @@ TEST(AddedTokenMatcherTest, SingleWordsStandAlone) {
   EXPECT_THAT(Stretches(matcher, "<w> a<w> (<w>)<w>é"), ElementsAre("0:<w>", " a<w> (", "0:<w>", ")<w>é"));
 }
 
-TEST(NfcTest, KeepsTheOriginOfEveryByte) {
-  const NormalizedText got = Nfc("ae\u0301\u0302é\u0958");
-  EXPECT_EQ(got.text, "aé\u0302é\u0915\u093c");
-  EXPECT_THAT(got.origin, ElementsAre(0, 1, 1, 4, 5, 6, 7, 8, 8, 8, 8, 8, 8));
+AlignedText InForm(UnicodeForm form, absl::string_view text) {
+  AlignedText aligned(text, 0);
+  EXPECT_TRUE(ApplyForm(form, aligned).ok());
+  return aligned;
 }
 
-TEST(NfcTest, TextBelowTheCombiningMarksIsKnownToStay) {
-  EXPECT_FALSE(MayChangeUnderNfc("plain ascii, café, Straße"));
-  EXPECT_TRUE(MayChangeUnderNfc("e\u0301"));
-  EXPECT_TRUE(MayChangeUnderNfc("日本"));
+std::vector<size_t> Origins(const AlignedText& text) {
+  std::vector<size_t> origins;
+  for (size_t at = 0; at < text.text().size(); ++at) origins.push_back(text.Origin(at));
+  return origins;
 }
 
-TEST(NfcTest, LongRunsOfMarksAreSortedInReasonableTime) {
+TEST(UnicodeFormTest, KeepsTheOriginOfEveryByte) {
+  const AlignedText got = InForm(UnicodeForm::kNfc, "ae\u0301\u0302é\u0958");
+  EXPECT_EQ(got.text(), "aé\u0302é\u0915\u093c");
+  EXPECT_THAT(Origins(got), ElementsAre(0, 1, 1, 4, 5, 6, 7, 8, 8, 8, 8, 8, 8));
+}
+
+TEST(UnicodeFormTest, TheOtherFormsDecomposeAndReplaceCompatibles) {
+  EXPECT_EQ(InForm(UnicodeForm::kNfd, "é½").text(), "e\u0301½");
+  EXPECT_EQ(InForm(UnicodeForm::kNfkd, "é½").text(), "e\u03011\u20442");
+  EXPECT_EQ(InForm(UnicodeForm::kNfkc, "e\u0301 ﬁ Ａ").text(), "é fi A");
+  EXPECT_THAT(Origins(InForm(UnicodeForm::kNfkc, "aﬁb")), ElementsAre(0, 1, 1, 4));
+}
+
+TEST(UnicodeFormTest, TextThatCannotChangeIsKnown) {
+  EXPECT_FALSE(MayChangeUnder(UnicodeForm::kNfc, "plain ascii, café, Straße"));
+  EXPECT_TRUE(MayChangeUnder(UnicodeForm::kNfc, "e\u0301"));
+  EXPECT_TRUE(MayChangeUnder(UnicodeForm::kNfc, "日本"));
+  EXPECT_TRUE(MayChangeUnder(UnicodeForm::kNfd, "café"));
+  EXPECT_TRUE(MayChangeUnder(UnicodeForm::kNfkc, "½"));
+}
+
+TEST(UnicodeFormTest, LongRunsOfMarksAreSortedInReasonableTime) {
   std::string text = "a";
   for (int i = 0; i < 500'000; ++i) text += i % 2 == 0 ? "\u0301" : "\u0323";
-  const NormalizedText got = Nfc(text);
-  EXPECT_EQ(got.text.substr(0, 3), "\u1EA1");  // a with the dot, as it sorts first
-  EXPECT_EQ(got.text.size(), 3 + 2 * size_t{499'999});
+  const AlignedText got = InForm(UnicodeForm::kNfc, text);
+  EXPECT_EQ(got.text().substr(0, 3), "\u1EA1");  // a with the dot, as it sorts first
+  EXPECT_EQ(got.text().size(), 3 + 2 * size_t{499'999});
+}
+
+TEST(AlignedTextTest, SlicesAndEditsRememberWhereBytesCameFrom) {
+  AlignedText text("abcdef", 10);
+  AlignedText::Editor editor(text);
+  editor.Keep(0, 2);
+  editor.Insert("XYZ", 3);
+  editor.Keep(4, 6);
+  ASSERT_TRUE(editor.Finish().ok());
+  EXPECT_EQ(text.text(), "abXYZef");
+  EXPECT_THAT(Origins(text), ElementsAre(10, 11, 13, 13, 13, 14, 15));
+  const AlignedText slice = text.Slice(4, 6);
+  EXPECT_EQ(slice.text(), "Ze");
+  EXPECT_THAT(Origins(slice), ElementsAre(13, 14));
+}
+
+TEST(AlignedTextTest, GrowthBeyondMeasureIsRefused) {
+  AlignedText text("a", 0);
+  AlignedText::Editor editor(text);
+  for (int i = 0; i < 100; ++i) editor.Insert(std::string(1000, 'x'), 0);
+  const absl::Status status = editor.Finish();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("longer than 65568"));
 }
 
 class DecodeStreamTest : public testing::Test {

@@ -245,10 +245,9 @@ INSTANTIATE_TEST_SUITE_P(
         {"List", [](json& f) { f = json::array(); }, "expected an object"},
         {"Version", [](json& f) { f["version"] = "2.0"; }, "tokenizer.json: version"},
         {"NoModel", [](json& f) { f.erase("model"); }, "tokenizer.json: model: is missing"},
-        {"Unigram", [](json& f) { f["model"]["type"] = "Unigram"; },
-         "\"Unigram\" is not supported; supported: BPE"},
+        {"ModelKind", [](json& f) { f["model"]["type"] = "Morfessor"; },
+         "\"Morfessor\" is not supported; supported: BPE, Unigram, WordPiece, WordLevel"},
         {"Dropout", [](json& f) { f["model"]["dropout"] = 0.1; }, "model.dropout"},
-        {"ByteFallback", [](json& f) { f["model"]["byte_fallback"] = true; }, "model.byte_fallback"},
         {"Prefix", [](json& f) { f["model"]["continuing_subword_prefix"] = "##"; },
          "continuing_subword_prefix"},
         {"Suffix", [](json& f) { f["model"]["end_of_word_suffix"] = "</w>"; }, "end_of_word_suffix"},
@@ -266,34 +265,59 @@ INSTANTIATE_TEST_SUITE_P(
          "model.merges[1]: expected two tokens"},
         {"MergeOfNone", [](json& f) { f["model"]["merges"][1] = json::array(); },
          "model.merges[1]: expected two tokens"},
+        {"MergeOfAnEmptyPart",
+         [](json& f) {
+           f["model"]["merges"][1] = json::array({"", "he"});
+         },
+         "model.merges[1]: expected two tokens"},
         {"MergeUnknown", [](json& f) { f["model"]["merges"][2] = "Ġt x"; },
          "\"Ġtx\" is not in the vocabulary"},
         {"UnknownMissing", [](json& f) { f["model"]["unk_token"] = "<unk>"; },
          "model.unk_token: \"<unk>\" is not"},
-        {"Lowercase",
+        {"OtherNormalizer",
          [](json& f) {
-           f["normalizer"] = {{"type", "Lowercase"}};
+           f["normalizer"] = {{"type", "Transliterate"}};
          },
-         "normalizer: \"Lowercase\" is not supported; supported: NFC"},
+         "normalizer: \"Transliterate\" is not supported; supported: BertNormalizer, ByteLevel, Lowercase, "
+         "NFC"},
         {"Replace",
          [](json& f) {
            f["normalizer"] = {{"type", "Sequence"},
                               {"normalizers", json::array({json{{"type", "Replace"}}})}};
          },
-         "normalizer.normalizers[0]: \"Replace\""},
-        {"NoPreTokenizer", [](json& f) { f["pre_tokenizer"] = nullptr; }, "no ByteLevel step"},
-        {"Metaspace",
+         "normalizer.normalizers[0].pattern: is missing"},
+        {"LongReplacement",
          [](json& f) {
-           f["pre_tokenizer"] = {{"type", "Metaspace"}};
+           f["normalizer"] = {{"type", "Prepend"}, {"prepend", std::string(70'000, 'x')}};
          },
-         "pre_tokenizer: \"Metaspace\" is not supported; supported: ByteLevel, Split, Digits, Sequence"},
-        {"ByteLevelFirst",
+         "normalizer.prepend: has 70000 bytes, more than the limit"},
+        {"Charsmap",
          [](json& f) {
-           f["pre_tokenizer"] = {
-               {"type", "Sequence"},
-               {"pretokenizers", json::array({f["pre_tokenizer"], json{{"type", "Digits"}}})}};
+           f["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "AAAA"}};
          },
-         "ByteLevel has to be the last"},
+         "normalizer.precompiled_charsmap: is damaged"},
+        {"OtherPreTokenizer",
+         [](json& f) {
+           f["pre_tokenizer"] = {{"type", "UnicodeScripts"}};
+         },
+         "pre_tokenizer: \"UnicodeScripts\" is not supported; supported: BertPreTokenizer, ByteLevel, "},
+        {"MetaspaceOfTwo",
+         [](json& f) {
+           f["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "__"}};
+         },
+         "pre_tokenizer.replacement: expected one character"},
+        {"MetaspaceScheme",
+         [](json& f) {
+           f["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "last"}};
+         },
+         "prepend_scheme: \"last\" is not supported; supported: always, first, never"},
+        {"ManySteps",
+         [](json& f) {
+           json steps = json::array();
+           for (int i = 0; i < 33; ++i) steps.push_back({{"type", "Digits"}});
+           f["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+         },
+         "has 33 steps, more than 32"},
         {"NoPattern",
          [](json& f) {
            f["pre_tokenizer"] = Split("x");
@@ -319,14 +343,24 @@ INSTANTIATE_TEST_SUITE_P(
         {"NoDecoder", [](json& f) { f["decoder"] = nullptr; }, "decoder: expected one ByteLevel"},
         {"OtherDecoder",
          [](json& f) {
-           f["decoder"] = {{"type", "Metaspace"}};
+           f["decoder"] = {{"type", "CTC"}};
          },
-         "decoder: \"Metaspace\""},
+         "decoder: \"CTC\" is not supported; supported: ByteFallback, ByteLevel, Fuse, Metaspace, Replace"},
+        {"RegexDecoder",
+         [](json& f) {
+           f["decoder"] = {{"type", "Replace"}, {"pattern", {{"Regex", "a+"}}}, {"content", "b"}};
+         },
+         "decoder.pattern: a regular expression is not supported"},
+        {"ByteLevelAmongDecoders",
+         [](json& f) {
+           f["decoder"] = {{"type", "Sequence"}, {"decoders", {json{{"type", "Fuse"}}, f["decoder"]}}};
+         },
+         "ByteLevel has to be the only decoder"},
         {"OtherPostProcessor",
          [](json& f) {
-           f["post_processor"] = {{"type", "BertProcessing"}};
+           f["post_processor"] = {{"type", "Reverse"}};
          },
-         "post_processor: \"BertProcessing\""},
+         "post_processor: \"Reverse\" is not supported; supported: BertProcessing, ByteLevel"},
         {"AddedIdTaken", [](json& f) { f["added_tokens"] = json::array({AddedTokenJson(7, "<x>", true)}); },
          "has id 7, but its place in the list gives it 259"},
         {"AddedIdDiffers", [](json& f) { f["added_tokens"] = json::array({AddedTokenJson(7, "he", true)}); },

@@ -94,5 +94,37 @@ TEST_F(AgentLinkTest, AStopCommandIsSeen) {
   EXPECT_TRUE((*link)->stop_requested());
 }
 
+v1::GenerateMore Turn(int64_t turn, bool interrupt) {
+  v1::GenerateMore more;
+  more.set_turn(turn);
+  more.set_interrupt(interrupt);
+  return more;
+}
+
+TEST_F(AgentLinkTest, FurtherRequestsComeInOrderAndInterruptsAtOnce) {
+  agent.TellMore({Turn(2, false), Turn(3, true), Turn(2, true), Turn(3, false)});
+  const auto link = AgentLink::Attach(Options());
+  ASSERT_TRUE(link.ok()) << link.status();
+  EXPECT_EQ((*link)->AwaitMore()->turn(), 2);
+  EXPECT_EQ((*link)->AwaitMore()->turn(), 3);
+  EXPECT_EQ((*link)->interrupted_turn(), 3) << "an older interrupt does not take it back";
+}
+
+TEST_F(AgentLinkTest, AStopEndsTheWaitForARequest) {
+  const auto link = AgentLink::Attach(Options());
+  ASSERT_TRUE(link.ok()) << link.status();
+  auto waits = std::async(std::launch::async, [&] { return (*link)->AwaitMore(); });
+  (*link)->RequestStop("the test says so");
+  EXPECT_FALSE(waits.get().has_value());
+}
+
+TEST_F(AgentLinkTest, ABrokenStreamEndsTheWaitForARequest) {
+  const auto link = AgentLink::Attach(Options());
+  ASSERT_TRUE(link.ok()) << link.status();
+  auto waits = std::async(std::launch::async, [&] { return (*link)->AwaitMore(); });
+  agent.Vanish();
+  EXPECT_FALSE(waits.get().has_value());
+}
+
 }  // namespace
 }  // namespace vernier::trainer

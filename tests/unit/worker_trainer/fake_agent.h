@@ -38,6 +38,10 @@ class FakeAgent final : public v1::TrainerService::Service {
       *down.mutable_task() = task_;
     }
     stream->Write(down);
+    for (const v1::GenerateMore& more : more_) {
+      *down.mutable_more() = more;
+      stream->Write(down);
+    }
     while (stream->Read(&up)) {
       const v1::TaskEvent& event = up.event();
       bool stop = false;
@@ -59,6 +63,8 @@ class FakeAgent final : public v1::TrainerService::Service {
     const MutexLock lock(mutex_);
     task_ = std::move(task);
   }
+  // Told right after the task. Call before a trainer attaches.
+  void TellMore(std::vector<v1::GenerateMore> more) { more_ = std::move(more); }
   void StopAtStep(int64_t step) {
     const MutexLock lock(mutex_);
     stop_at_step_ = step;
@@ -105,6 +111,7 @@ class FakeAgent final : public v1::TrainerService::Service {
 
  private:
   const std::string socket_;
+  std::vector<v1::GenerateMore> more_;
   std::unique_ptr<grpc::Server> server_;
   Mutex mutex_;
   CondVar changed_;

@@ -9,6 +9,9 @@
 
 namespace vernier::data {
 
-std::unique_ptr<Source> CreateJsonlSource(ReadAtFn read);
+absl::StatusOr<std::unique_ptr<Source>> CreateJsonlSource(SourceInput input);
+
+// Lines of text: each is the row {"text": line}.
+absl::StatusOr<std::unique_ptr<Source>> CreateLinesSource(SourceInput input);
 
 }  // namespace vernier::data

@@ -3,20 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "worker/data/text/library_unicode.h"
 #include "worker/data/text/utf8.h"
 
 namespace vernier::data {
 namespace {
 
-uint64_t EdgeKey(uint32_t node, char byte) { return uint64_t{node} << 8 | static_cast<unsigned char>(byte); }
-
-// Where the character that ends at `end` > 0 begins.
-size_t CharacterBefore(absl::string_view text, size_t end) {
-  do --end;
-  while (end > 0 && !IsCharacterBoundary(text, end));
-  return end;
-}
+// Places between two looks at the budget.
+constexpr size_t kPlacesPerLook = 256;
 
 bool EndsWithWord(absl::string_view text) {
   size_t size = 0;
@@ -50,38 +46,28 @@ size_t SpaceAfter(absl::string_view text, size_t at) {
 
 }  // namespace
 
-AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns)
-    : patterns_(std::move(patterns)), ends_(1, -1) {
+AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns) : patterns_(std::move(patterns)) {
   for (size_t i = 0; i < patterns_.size(); ++i) {
-    uint32_t node = 0;
-    for (const char byte : patterns_[i].text) {
-      const auto [edge, is_new] =
-          edges_.try_emplace(EdgeKey(node, byte), static_cast<uint32_t>(ends_.size()));
-      if (is_new) ends_.push_back(-1);
-      node = edge->second;
-    }
-    if (ends_[node] < 0) ends_[node] = static_cast<int>(i);
+    trie_.Add(patterns_[i].text, static_cast<int32_t>(i));
     starts_[static_cast<unsigned char>(patterns_[i].text[0])] = true;
   }
 }
 
-int AddedTokenMatcher::LongestAt(absl::string_view text, size_t at) const {
-  int longest = -1;
-  uint32_t node = 0;
-  for (; at < text.size(); ++at) {
-    const auto edge = edges_.find(EdgeKey(node, text[at]));
-    if (edge == edges_.end()) break;
-    node = edge->second;
-    if (ends_[node] >= 0) longest = ends_[node];
-  }
-  return longest;
-}
-
-std::vector<AddedTokenMatch> AddedTokenMatcher::Find(absl::string_view text) const {
-  std::vector<AddedTokenMatch> found;
+absl::Status AddedTokenMatcher::Find(absl::string_view text, CpuBudget& budget,
+                                     std::vector<AddedTokenMatch>* found) const {
+  found->clear();
   size_t done = 0;  // everything before is in `found`
+  size_t num_places = 0;
   for (size_t at = 0; at < text.size();) {
-    const int token = starts_[static_cast<unsigned char>(text[at])] ? LongestAt(text, at) : -1;
+    int token = -1;
+    if (starts_[static_cast<unsigned char>(text[at])]) {
+      trie_.ForEachPrefix(text.substr(at), [&](size_t, int32_t pattern) { token = pattern; });
+      if (++num_places % kPlacesPerLook == 0 && budget.Spent()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("looking for added tokens in this text takes more than ",
+                         absl::FormatDuration(budget.limit()), " of CPU time; shorten it"));
+      }
+    }
     if (token < 0) {
       ++at;
       continue;
@@ -95,12 +81,12 @@ std::vector<AddedTokenMatch> AddedTokenMatcher::Find(absl::string_view text) con
       continue;
     if (pattern.lstrip) begin = std::min(std::max(SpaceBefore(text, done, begin), done), end);
     if (pattern.rstrip) end = SpaceAfter(text, end);
-    if (done < begin) found.push_back({done, begin, -1});
-    found.push_back({begin, end, token});
+    if (done < begin) found->push_back({done, begin, -1});
+    found->push_back({begin, end, token});
     done = end;
   }
-  if (done < text.size()) found.push_back({done, text.size(), -1});
-  return found;
+  if (done < text.size()) found->push_back({done, text.size(), -1});
+  return absl::OkStatus();
 }
 
 }  // namespace vernier::data

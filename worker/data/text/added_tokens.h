@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "worker/data/text/byte_trie.h"
+#include "worker/data/text/cpu_budget.h"
 
 namespace vernier::data {
 
@@ -39,17 +41,13 @@ class AddedTokenMatcher {
   // Of equal texts the first counts.
   explicit AddedTokenMatcher(std::vector<Pattern> patterns);
 
-  // Stretches that cover `text`, in order, none empty.
-  std::vector<AddedTokenMatch> Find(absl::string_view text) const;
+  // Stretches that cover `text`, in order, none empty. InvalidArgument: the budget is spent; that takes
+  // patterns and a text made for it, since each place costs at most the longest pattern.
+  absl::Status Find(absl::string_view text, CpuBudget& budget, std::vector<AddedTokenMatch>* found) const;
 
  private:
-  // The longest pattern that starts at `at`, or -1.
-  int LongestAt(absl::string_view text, size_t at) const;
-
   std::vector<Pattern> patterns_;
-  // A trie of bytes: (node << 8 | byte) -> node; node 0 is the root.
-  absl::flat_hash_map<uint64_t, uint32_t> edges_;
-  std::vector<int> ends_;  // of each node, the pattern that ends there, or -1
+  ByteTrie trie_;
   std::array<bool, 256> starts_{};
 };
 

@@ -4,21 +4,13 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
-#include "absl/hash/hash.h"
+#include "worker/data/text/utf8.h"
 
 namespace vernier::data {
 namespace {
 
 constexpr uint32_t kNone = ~uint32_t{0};
 constexpr size_t kUsualBytes = 64;  // of a word, before memory is asked for
-
-// A part of the word in the making; parts that were merged into the one before have no bytes.
-struct Symbol {
-  int32_t id;
-  uint32_t begin;
-  uint32_t num_bytes;
-  uint32_t previous, next;
-};
 
 struct Candidate {
   uint32_t rank;
@@ -36,8 +28,19 @@ uint64_t PairKey(int32_t left, int32_t right) {
 
 }  // namespace
 
+// A part of the word in the making; parts that were merged into the one before have no bytes.
+struct Bpe::Symbol {
+  int32_t id;
+  uint32_t begin;
+  uint32_t num_bytes;
+  uint32_t previous, next;
+};
+
 Bpe::Bpe(Options options, const std::vector<BpeMerge>& merges)
-    : options_(std::move(options)), cache_(std::make_unique<std::array<Shard, kNumShards>>()) {
+    : options_(std::move(options)),
+      has_fallback_(std::any_of(options_.bytes.begin(), options_.bytes.end(),
+                                [](const std::optional<int32_t>& id) { return id.has_value(); })),
+      cache_(std::make_unique<WordCache>()) {
   merges_.reserve(merges.size());
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     const BpeMerge& merge = merges[rank];
@@ -50,50 +53,99 @@ const Bpe::Merge* Bpe::FindMerge(int32_t left, int32_t right) const {
   return found == merges_.end() ? nullptr : &found->second;
 }
 
-void Bpe::Encode(absl::string_view word, std::vector<BpeToken>* tokens) const {
+absl::Status Bpe::Encode(absl::string_view word, CpuBudget& /*budget*/,
+                         std::vector<WordToken>* tokens) const {
   if (!options_.whole_words.empty()) {
     if (const auto whole = options_.whole_words.find(word); whole != options_.whole_words.end()) {
       tokens->push_back({whole->second, 0});
-      return;
+      return absl::OkStatus();
     }
   }
-  if (word.size() > kMaxCachedBytes) {
-    MergeWord(word, tokens);
-    return;
+  if (!options_.boundary) {
+    EncodePart(word, 0, tokens);
+    return absl::OkStatus();
   }
-  Shard& shard = (*cache_)[absl::Hash<absl::string_view>{}(word) % kNumShards];
-  {
-    MutexLock lock(shard.mutex);
-    if (const auto known = shard.words.find(word); known != shard.words.end()) {
-      tokens->insert(tokens->end(), known->second.begin(), known->second.end());
-      return;
+  size_t begin = 0;
+  bool after_boundary = true;
+  ForEachCharacter(word, [&](char32_t character, size_t at, size_t) {
+    const bool is_boundary = character == *options_.boundary;
+    if (is_boundary && !after_boundary) {
+      EncodePart(word.substr(begin, at - begin), static_cast<uint32_t>(begin), tokens);
+      begin = at;
     }
-  }
-  const auto first = static_cast<std::ptrdiff_t>(tokens->size());
-  MergeWord(word, tokens);
-  MutexLock lock(shard.mutex);
-  if (shard.words.size() >= kMaxShardWords) shard.words.clear();
-  shard.words.try_emplace(word, tokens->begin() + first, tokens->end());
+    after_boundary = is_boundary;
+  });
+  EncodePart(word.substr(begin), static_cast<uint32_t>(begin), tokens);
+  return absl::OkStatus();
 }
 
-void Bpe::MergeWord(absl::string_view word, std::vector<BpeToken>* tokens) const {
-  absl::InlinedVector<Symbol, kUsualBytes> symbols;
-  symbols.reserve(word.size());
+void Bpe::EncodePart(absl::string_view word, uint32_t base, std::vector<WordToken>* tokens) const {
+  const size_t first = tokens->size();
+  const bool may_cache = word.size() <= WordCache::kMaxWordBytes;
+  if (!may_cache || !cache_->Find(word, tokens)) {
+    MergeWord(word, tokens);
+    if (may_cache) cache_->Add(word, *tokens, first);
+  }
+  if (base == 0) return;
+  for (size_t i = first; i < tokens->size(); ++i) (*tokens)[i].begin += base;
+}
+
+template <typename Symbols>
+void Bpe::AddByteSymbols(absl::string_view word, Symbols* symbols) const {
   bool after_unknown = false;
   for (uint32_t at = 0; at < word.size(); ++at) {
     const std::optional<int32_t> known = options_.bytes[static_cast<unsigned char>(word[at])];
     if (!known && !options_.unknown) continue;
     if (!known && after_unknown && options_.fuse_unknown) {
-      ++symbols.back().num_bytes;
+      ++symbols->back().num_bytes;
       continue;
     }
     after_unknown = !known;
-    const auto position = static_cast<uint32_t>(symbols.size());
-    symbols.push_back({known ? *known : *options_.unknown, at, 1, position - 1, position + 1});
+    symbols->push_back({known ? *known : *options_.unknown, at, 1, 0, 0});
+  }
+}
+
+template <typename Symbols>
+void Bpe::AddCharacterSymbols(absl::string_view word, Symbols* symbols) const {
+  bool after_unknown = false;
+  const auto byte_at = [&](size_t at) { return options_.bytes[static_cast<unsigned char>(word[at])]; };
+  ForEachCharacter(word, [&](char32_t character, size_t at, size_t size) {
+    const auto begin = static_cast<uint32_t>(at);
+    const auto num_bytes = static_cast<uint32_t>(size);
+    const bool was_unknown = std::exchange(after_unknown, false);
+    if (const auto known = options_.characters.find(character); known != options_.characters.end()) {
+      symbols->push_back({known->second, begin, num_bytes, 0, 0});
+      return;
+    }
+    bool falls_back = has_fallback_;
+    for (size_t i = 0; i < size && falls_back; ++i) falls_back = byte_at(at + i).has_value();
+    if (falls_back) {
+      for (uint32_t i = 0; i < num_bytes; ++i) symbols->push_back({*byte_at(at + i), begin + i, 1, 0, 0});
+      return;
+    }
+    if (!options_.unknown) return;
+    after_unknown = true;
+    if (was_unknown && options_.fuse_unknown) {
+      symbols->back().num_bytes += num_bytes;
+    } else {
+      symbols->push_back({*options_.unknown, begin, num_bytes, 0, 0});
+    }
+  });
+}
+
+void Bpe::MergeWord(absl::string_view word, std::vector<WordToken>* tokens) const {
+  absl::InlinedVector<Symbol, kUsualBytes> symbols;
+  symbols.reserve(word.size());
+  if (options_.by_bytes) {
+    AddByteSymbols(word, &symbols);
+  } else {
+    AddCharacterSymbols(word, &symbols);
   }
   if (symbols.empty()) return;
-  symbols.front().previous = kNone;
-  symbols.back().next = kNone;
+  for (uint32_t i = 0; i < symbols.size(); ++i) {
+    symbols[i].previous = i == 0 ? kNone : i - 1;
+    symbols[i].next = i + 1 == symbols.size() ? kNone : i + 1;
+  }
 
   absl::InlinedVector<Candidate, kUsualBytes> heap;
   const auto consider = [&](uint32_t position) {

@@ -61,11 +61,14 @@ std::string TakeText(std::string* bytes, bool is_end) {
 }  // namespace
 
 std::string DecodeStream::Push(int32_t id) {
-  waiting_ += tokenizer_.Decode({id}, skip_special_);
+  decoder_->Push(id, &waiting_);
   return TakeText(&waiting_, /*is_end=*/false);
 }
 
-std::string DecodeStream::Finish() { return TakeText(&waiting_, /*is_end=*/true); }
+std::string DecodeStream::Finish() {
+  decoder_->Finish(&waiting_);
+  return TakeText(&waiting_, /*is_end=*/true);
+}
 
 std::string DecodeText(const Tokenizer& tokenizer, absl::Span<const int32_t> ids, bool skip_special) {
   std::string bytes = tokenizer.Decode(ids, skip_special);

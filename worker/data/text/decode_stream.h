@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -16,7 +17,7 @@ namespace vernier::data {
 class DecodeStream {
  public:
   DecodeStream(const Tokenizer& tokenizer, bool skip_special)
-      : tokenizer_(tokenizer), skip_special_(skip_special) {}
+      : decoder_(tokenizer.NewDecoder(skip_special)) {}
 
   // The text that `id` completes; often its whole text, sometimes nothing.
   std::string Push(int32_t id);
@@ -24,8 +25,7 @@ class DecodeStream {
   std::string Finish();
 
  private:
-  const Tokenizer& tokenizer_;
-  const bool skip_special_;
+  const std::unique_ptr<IdDecoder> decoder_;
   std::string waiting_;  // the start of a character, at most 3 bytes
 };
 

@@ -1,89 +1,109 @@
 #include "worker/data/text/gguf_tokenizer.h"
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "worker/data/text/gguf_splits.h"
+#include "worker/data/text/piece_vocabulary.h"
+#include "worker/data/text/tokenizer_json_writer.h"
 
 namespace vernier::data {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
-// Token types of ggml.
-constexpr int64_t kUnknown = 2, kControl = 3, kUserDefined = 4;
-
-constexpr absl::string_view kLlama3[] = {
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
-constexpr absl::string_view kQwen2[] = {
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
-constexpr absl::string_view kQwen35[] = {
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
-constexpr absl::string_view kTekken[] = {
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
-    R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
-constexpr absl::string_view kGpt4o[] = {
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
-constexpr absl::string_view kDeepSeekV3[] = {
-    R"(\p{N}{1,3})", R"([一-龥぀-ゟ゠-ヿ]+)",
-    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
-    R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
-
-// How texts of a tokenizer.ggml.pre are cut.
-struct Split {
-  absl::string_view name;
-  absl::Span<const absl::string_view> patterns;  // none: GPT-2's, which ByteLevel has
-  bool single_digits = false;                    // every digit on its own first
-  bool nfc = false;
-  bool ignore_merges = false;
-  bool adds_bos = false;  // unless tokenizer.ggml.add_bos_token says otherwise
-};
-const Split kSplits[] = {
-    {.name = "gpt-2"},
-    {.name = "gpt2"},
-    {.name = "phi-2"},
-    {.name = "smollm", .single_digits = true},
-    {.name = "starcoder", .single_digits = true},
-    {.name = "refact", .single_digits = true},
-    {.name = "llama-bpe", .patterns = kLlama3, .ignore_merges = true, .adds_bos = true},
-    {.name = "llama3", .patterns = kLlama3, .ignore_merges = true, .adds_bos = true},
-    {.name = "llama-v3", .patterns = kLlama3, .ignore_merges = true, .adds_bos = true},
-    {.name = "qwen2", .patterns = kQwen2, .nfc = true},
-    {.name = "qwen35", .patterns = kQwen35, .nfc = true},
-    {.name = "tekken", .patterns = kTekken, .ignore_merges = true, .adds_bos = true},
-    {.name = "gpt-4o", .patterns = kGpt4o, .ignore_merges = true},
-    {.name = "llama4", .patterns = kGpt4o, .ignore_merges = true},
-    {.name = "deepseek-v3", .patterns = kDeepSeekV3},
-};
+// The character that begins words in SentencePiece's and WordPiece's vocabularies.
+constexpr absl::string_view kWordStart = "\xE2\x96\x81";
 
 absl::Status Wrong(const storage::Gguf& gguf, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(gguf.name(), ": ", what));
 }
 
-absl::StatusOr<const Split*> FindSplit(const storage::Gguf& gguf) {
-  VN_ASSIGN_OR_RETURN(const absl::string_view model, gguf.GetString("tokenizer.ggml.model"));
-  if (model != "gpt2") {
-    return Wrong(gguf, absl::StrCat("tokenizer.ggml.model \"", Excerpt(model, 40),
-                                    "\" is not supported; supported: gpt2 (byte-level BPE)"));
+// Tokens and their types, checked: UTF-8, distinct, a type for each (normal when the file has none).
+struct Tokens {
+  absl::Span<const absl::string_view> texts;
+  std::vector<PieceType> types;
+
+  bool Contains(int64_t id) const { return id >= 0 && static_cast<size_t>(id) < texts.size(); }
+};
+
+absl::StatusOr<Tokens> ReadTokens(const storage::Gguf& gguf) {
+  Tokens tokens;
+  VN_ASSIGN_OR_RETURN(tokens.texts, gguf.GetStrings("tokenizer.ggml.tokens"));
+  absl::flat_hash_map<absl::string_view, size_t> seen;
+  seen.reserve(tokens.texts.size());
+  for (size_t id = 0; id < tokens.texts.size(); ++id) {
+    if (FirstInvalidUtf8(tokens.texts[id]) != absl::string_view::npos) {
+      return Wrong(gguf, absl::StrCat("tokenizer.ggml.tokens: token ", id, " is not UTF-8"));
+    }
+    if (const auto [first, is_new] = seen.emplace(tokens.texts[id], id); !is_new) {
+      return Wrong(gguf, absl::StrCat("tokenizer.ggml.tokens: \"", Excerpt(tokens.texts[id], 40),
+                                      "\" is both token ", first->second, " and token ", id));
+    }
   }
-  VN_ASSIGN_OR_RETURN(const absl::string_view pre, gguf.GetString("tokenizer.ggml.pre"));
-  std::vector<absl::string_view> names;
-  for (const Split& split : kSplits) {
-    if (split.name == pre) return &split;
-    names.push_back(split.name);
+  tokens.types.assign(tokens.texts.size(), PieceType::kNormal);
+  if (!gguf.Has("tokenizer.ggml.token_type")) return tokens;
+  VN_ASSIGN_OR_RETURN(const auto types, gguf.GetInts("tokenizer.ggml.token_type"));
+  if (types.size() != tokens.texts.size()) {
+    return Wrong(gguf, absl::StrCat("tokenizer.ggml.token_type has ", types.size(), " entries for ",
+                                    tokens.texts.size(), " tokens"));
   }
-  return Wrong(gguf, absl::StrCat("tokenizer.ggml.pre \"", Excerpt(pre, 40),
-                                  "\" is not supported; supported: ", absl::StrJoin(names, ", ")));
+  for (size_t id = 0; id < types.size(); ++id) {
+    // Files also have 0 (undefined).
+    if (types[id] >= 1 && types[id] <= 6) tokens.types[id] = static_cast<PieceType>(types[id]);
+  }
+  return tokens;
+}
+
+absl::StatusOr<bool> FlagOr(const storage::Gguf& gguf, absl::string_view key, bool fallback) {
+  if (!gguf.Has(key)) return fallback;
+  return gguf.GetBool(key);
+}
+
+// The id of the token that stands before texts, if one does.
+absl::StatusOr<std::optional<int64_t>> FindBos(const storage::Gguf& gguf, const Tokens& tokens,
+                                               bool by_default) {
+  VN_ASSIGN_OR_RETURN(const bool adds_bos, FlagOr(gguf, "tokenizer.ggml.add_bos_token", by_default));
+  if (!adds_bos) return std::nullopt;
+  VN_ASSIGN_OR_RETURN(const int64_t id, gguf.GetInt("tokenizer.ggml.bos_token_id"));
+  if (!tokens.Contains(id)) {
+    return Wrong(gguf, absl::StrCat("tokenizer.ggml.bos_token_id ", id, " is no token; there are ",
+                                    tokens.texts.size()));
+  }
+  return id;
+}
+
+Json AddedTokensJson(const Tokens& tokens) {
+  Json added = Json::array();
+  for (size_t id = 0; id < tokens.types.size(); ++id) {
+    const bool special = tokens.types[id] == PieceType::kControl || tokens.types[id] == PieceType::kUnknown;
+    if (!special && tokens.types[id] != PieceType::kUserDefined) continue;
+    added.push_back(AddedTokenEntry(static_cast<int64_t>(id), tokens.texts[id], special));
+  }
+  return added;
+}
+
+Json BosJson(const Tokens& tokens, std::optional<int64_t> bos) {
+  if (!bos) return nullptr;
+  return BosTemplateJson(std::string(tokens.texts[static_cast<size_t>(*bos)]), *bos);
+}
+
+// The parts of the file before the model.
+std::string Head(const Json& added, const Json& normalizer, const Json& pre_tokenizer,
+                 const Json& post_processor, const Json& decoder) {
+  return absl::StrCat(
+      "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":", added.dump(),
+      ",\"normalizer\":", normalizer.dump(), ",\"pre_tokenizer\":", pre_tokenizer.dump(),
+      ",\"post_processor\":", post_processor.dump(), ",\"decoder\":", decoder.dump(), ",\"model\":");
 }
 
 Json ByteLevelJson(bool use_regex) {
@@ -91,119 +111,164 @@ Json ByteLevelJson(bool use_regex) {
       {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
 }
 
-Json PreTokenizerJson(const Split& split) {
+Json PreTokenizerJson(const GgufSplit& split) {
   Json steps = Json::array();
-  if (split.single_digits) steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
+  switch (split.first) {
+    case GgufSplit::First::kNothing:
+      break;
+    case GgufSplit::First::kSingleDigits:
+      steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
+      break;
+    case GgufSplit::First::kFalcon:
+      steps.push_back({{"type", "Punctuation"}, {"behavior", "Contiguous"}});
+      steps.push_back(ByteLevelJson(/*use_regex=*/true));
+      steps.push_back({{"type", "Digits"}, {"individual_digits", false}});
+      break;
+  }
   for (const absl::string_view pattern : split.patterns) {
     steps.push_back({{"type", "Split"},
                      {"pattern", {{"Regex", std::string(pattern)}}},
                      {"behavior", "Isolated"},
                      {"invert", false}});
   }
-  steps.push_back(ByteLevelJson(/*use_regex=*/split.patterns.empty()));
-  if (steps.size() == 1) return steps[0];
-  return {{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
+  if (split.first != GgufSplit::First::kFalcon) steps.push_back(ByteLevelJson(/*use_regex=*/split.gpt2));
+  return StepsJson(std::move(steps), "pretokenizers");
 }
 
-// The token that stands before a text, as the template that puts it there. Null: none does.
-absl::StatusOr<Json> PostProcessorJson(const storage::Gguf& gguf, const Split& split,
-                                       absl::Span<const absl::string_view> tokens) {
-  bool adds_bos = split.adds_bos;
-  if (gguf.Has("tokenizer.ggml.add_bos_token")) {
-    VN_ASSIGN_OR_RETURN(adds_bos, gguf.GetBool("tokenizer.ggml.add_bos_token"));
+absl::StatusOr<const GgufSplit*> FindSplit(const storage::Gguf& gguf) {
+  VN_ASSIGN_OR_RETURN(const absl::string_view pre, gguf.GetString("tokenizer.ggml.pre"));
+  for (const GgufSplit& split : GgufSplits()) {
+    if (split.name == pre) return &split;
   }
-  if (!adds_bos) return Json(nullptr);
-  VN_ASSIGN_OR_RETURN(const int64_t id, gguf.GetInt("tokenizer.ggml.bos_token_id"));
-  if (id < 0 || static_cast<size_t>(id) >= tokens.size()) {
-    return Wrong(gguf,
-                 absl::StrCat("tokenizer.ggml.bos_token_id ", id, " is no token; there are ", tokens.size()));
-  }
-  const std::string bos(tokens[static_cast<size_t>(id)]);
-  const Json special = {{"SpecialToken", {{"id", bos}, {"type_id", 0}}}};
-  const auto text = [](const char* name, int type) {
-    return Json{{"Sequence", {{"id", name}, {"type_id", type}}}};
-  };
-  Json second = special;
-  second["SpecialToken"]["type_id"] = 1;
-  return Json{
-      {"type", "TemplateProcessing"},
-      {"single", Json::array({special, text("A", 0)})},
-      {"pair", Json::array({special, text("A", 0), second, text("B", 1)})},
-      {"special_tokens", {{bos, {{"id", bos}, {"ids", Json::array({id})}, {"tokens", Json::array({bos})}}}}}};
+  return Wrong(gguf,
+               absl::StrCat("tokenizer.ggml.pre \"", Excerpt(pre, 40), "\" is not supported; supported: ",
+                            absl::StrJoin(GgufSplits(), ", ", [](std::string* out, const GgufSplit& split) {
+                              absl::StrAppend(out, split.name);
+                            })));
 }
 
-Json AddedTokensJson(absl::Span<const absl::string_view> tokens, absl::Span<const int64_t> types) {
-  Json added = Json::array();
-  for (size_t id = 0; id < types.size(); ++id) {
-    const bool special = types[id] == kControl || types[id] == kUnknown;
-    if (!special && types[id] != kUserDefined) continue;
-    added.push_back({{"id", id},
-                     {"content", std::string(tokens[id])},
-                     {"single_word", false},
-                     {"lstrip", false},
-                     {"rstrip", false},
-                     {"normalized", false},
-                     {"special", special}});
-  }
-  return added;
-}
-
-absl::Status CheckTokens(const storage::Gguf& gguf, absl::Span<const absl::string_view> tokens) {
-  absl::flat_hash_map<absl::string_view, size_t> seen;
-  seen.reserve(tokens.size());
-  for (size_t id = 0; id < tokens.size(); ++id) {
-    if (FirstInvalidUtf8(tokens[id]) != absl::string_view::npos) {
-      return Wrong(gguf, absl::StrCat("tokenizer.ggml.tokens: token ", id, " is not UTF-8"));
-    }
-    if (const auto [first, is_new] = seen.emplace(tokens[id], id); !is_new) {
-      return Wrong(gguf, absl::StrCat("tokenizer.ggml.tokens: \"", Excerpt(tokens[id], 40),
-                                      "\" is both token ", first->second, " and token ", id));
-    }
-  }
-  return absl::OkStatus();
-}
-
-// "text" with JSON's escapes and quotes.
-std::string JsonString(absl::string_view text) { return Json(std::string(text)).dump(); }
-
-}  // namespace
-
-absl::StatusOr<std::string> TokenizerJsonFromGguf(const storage::Gguf& gguf) {
-  VN_ASSIGN_OR_RETURN(const Split* split, FindSplit(gguf));
-  VN_ASSIGN_OR_RETURN(const auto tokens, gguf.GetStrings("tokenizer.ggml.tokens"));
+absl::StatusOr<std::string> FromGpt2(const storage::Gguf& gguf) {
+  VN_ASSIGN_OR_RETURN(const GgufSplit* split, FindSplit(gguf));
+  VN_ASSIGN_OR_RETURN(const Tokens tokens, ReadTokens(gguf));
   VN_ASSIGN_OR_RETURN(const auto merges, gguf.GetStrings("tokenizer.ggml.merges"));
-  absl::Span<const int64_t> types;
-  if (gguf.Has("tokenizer.ggml.token_type")) {
-    VN_ASSIGN_OR_RETURN(types, gguf.GetInts("tokenizer.ggml.token_type"));
-    if (types.size() != tokens.size()) {
-      return Wrong(gguf, absl::StrCat("tokenizer.ggml.token_type has ", types.size(), " entries for ",
-                                      tokens.size(), " tokens"));
-    }
-  }
-  VN_RETURN_IF_ERROR(CheckTokens(gguf, tokens));
   for (size_t i = 0; i < merges.size(); ++i) {
     if (FirstInvalidUtf8(merges[i]) != absl::string_view::npos) {
       return Wrong(gguf, absl::StrCat("tokenizer.ggml.merges: merge ", i, " is not UTF-8"));
     }
   }
-  VN_ASSIGN_OR_RETURN(const Json post_processor, PostProcessorJson(gguf, *split, tokens));
-
+  VN_ASSIGN_OR_RETURN(const std::optional<int64_t> bos, FindBos(gguf, tokens, split->adds_bos));
+  VN_ASSIGN_OR_RETURN(const bool nfc, FlagOr(gguf, "tokenizer.ggml.normalizer.nfc", split->nfc));
+  const Json normalizer = nfc ? Json{{"type", "NFC"}} : Json(nullptr);
   // The two long lists are written straight: as a tree they would take many times their size.
-  std::string text = absl::StrCat(
-      "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":",
-      AddedTokensJson(tokens, types).dump(), ",\"normalizer\":", split->nfc ? "{\"type\":\"NFC\"}" : "null",
-      ",\"pre_tokenizer\":", PreTokenizerJson(*split).dump(), ",\"post_processor\":", post_processor.dump(),
-      ",\"decoder\":", ByteLevelJson(/*use_regex=*/true).dump(),
-      ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,"
-      "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":",
-      split->ignore_merges ? "true" : "false", ",\"vocab\":{");
-  for (size_t id = 0; id < tokens.size(); ++id) {
-    absl::StrAppend(&text, id == 0 ? "" : ",", JsonString(tokens[id]), ":", id);
+  std::string text = Head(AddedTokensJson(tokens), normalizer, PreTokenizerJson(*split), BosJson(tokens, bos),
+                          ByteLevelJson(/*use_regex=*/true));
+  absl::StrAppend(&text,
+                  "{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,"
+                  "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":",
+                  split->ignore_merges ? "true" : "false", ",\"vocab\":{");
+  for (size_t id = 0; id < tokens.texts.size(); ++id) {
+    absl::StrAppend(&text, id == 0 ? "" : ",", JsonString(tokens.texts[id]), ":", id);
   }
   absl::StrAppend(&text, "},\"merges\":[");
   for (size_t i = 0; i < merges.size(); ++i) absl::StrAppend(&text, i == 0 ? "" : ",", JsonString(merges[i]));
   absl::StrAppend(&text, "]}}\n");
   return text;
+}
+
+absl::StatusOr<std::optional<int64_t>> FindUnknown(const storage::Gguf& gguf, const Tokens& tokens) {
+  constexpr absl::string_view kKey = "tokenizer.ggml.unknown_token_id";
+  if (gguf.Has(kKey)) {
+    VN_ASSIGN_OR_RETURN(const int64_t id, gguf.GetInt(kKey));
+    if (!tokens.Contains(id)) return Wrong(gguf, absl::StrCat(kKey, " ", id, " is no token"));
+    return id;
+  }
+  for (size_t id = 0; id < tokens.types.size(); ++id) {
+    if (tokens.types[id] == PieceType::kUnknown || tokens.texts[id] == "[UNK]")
+      return static_cast<int64_t>(id);
+  }
+  return std::nullopt;
+}
+
+// llama and t5.
+absl::StatusOr<std::string> FromSentencePiece(const storage::Gguf& gguf, bool is_bpe) {
+  VN_ASSIGN_OR_RETURN(const Tokens tokens, ReadTokens(gguf));
+  VN_ASSIGN_OR_RETURN(const auto scores, gguf.GetDoubles("tokenizer.ggml.scores"));
+  if (scores.size() != tokens.texts.size()) {
+    return Wrong(gguf, absl::StrCat("tokenizer.ggml.scores has ", scores.size(), " entries for ",
+                                    tokens.texts.size(), " tokens"));
+  }
+  PieceVocabulary vocabulary;
+  vocabulary.is_bpe = is_bpe;
+  for (size_t id = 0; id < scores.size(); ++id) {
+    vocabulary.pieces.push_back(
+        {std::string(tokens.texts[id]), static_cast<float>(scores[id]), tokens.types[id]});
+    vocabulary.byte_fallback = vocabulary.byte_fallback || tokens.types[id] == PieceType::kByte;
+  }
+  VN_ASSIGN_OR_RETURN(vocabulary.unknown_id, FindUnknown(gguf, tokens));
+  VN_ASSIGN_OR_RETURN(vocabulary.bos_id, FindBos(gguf, tokens, /*by_default=*/is_bpe));
+  VN_ASSIGN_OR_RETURN(const bool prefix, FlagOr(gguf, "tokenizer.ggml.add_space_prefix", true));
+  vocabulary.prefix = prefix ? PiecePrefix::kAlways : PiecePrefix::kNone;
+  VN_ASSIGN_OR_RETURN(vocabulary.removes_extra_spaces,
+                      FlagOr(gguf, "tokenizer.ggml.remove_extra_whitespaces", false));
+  if (gguf.Has("tokenizer.ggml.precompiled_charsmap")) {
+    VN_ASSIGN_OR_RETURN(const auto bytes, gguf.GetInts("tokenizer.ggml.precompiled_charsmap"));
+    for (const int64_t byte : bytes) vocabulary.charsmap.push_back(static_cast<char>(byte));
+  }
+  return TokenizerJson(vocabulary, absl::StrCat(gguf.name(), ": tokenizer.ggml.tokens"));
+}
+
+// The vocabulary writes words with a mark before them and the rest of words bare; the library does the
+// opposite.
+std::string WordPieceToken(absl::string_view token, PieceType type) {
+  if (absl::ConsumePrefix(&token, kWordStart)) return std::string(token);
+  const bool is_special = token.size() > 2 && absl::StartsWith(token, "[") && absl::EndsWith(token, "]");
+  if (type != PieceType::kNormal || is_special) return std::string(token);
+  return absl::StrCat("##", token);
+}
+
+absl::StatusOr<std::string> FromBert(const storage::Gguf& gguf) {
+  VN_ASSIGN_OR_RETURN(const Tokens tokens, ReadTokens(gguf));
+  VN_ASSIGN_OR_RETURN(const std::optional<int64_t> unknown, FindUnknown(gguf, tokens));
+  if (!unknown) return Wrong(gguf, "tokenizer.ggml.unknown_token_id is missing, and no token is \"[UNK]\"");
+  VN_ASSIGN_OR_RETURN(const std::optional<int64_t> bos,
+                      FindBos(gguf, tokens, /*by_default=*/gguf.Has("tokenizer.ggml.bos_token_id")));
+  VN_ASSIGN_OR_RETURN(const bool lowercase, FlagOr(gguf, "tokenizer.ggml.normalizer.lowercase", true));
+  VN_ASSIGN_OR_RETURN(const bool strips, FlagOr(gguf, "tokenizer.ggml.normalizer.strip_accents", lowercase));
+  const Json normalizer = {{"type", "BertNormalizer"},
+                           {"clean_text", true},
+                           {"handle_chinese_chars", true},
+                           {"strip_accents", strips},
+                           {"lowercase", lowercase}};
+  std::string text = Head(AddedTokensJson(tokens), normalizer, {{"type", "BertPreTokenizer"}},
+                          BosJson(tokens, bos), {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}});
+  const std::string unknown_text(tokens.texts[static_cast<size_t>(*unknown)]);
+  absl::StrAppend(&text, "{\"type\":\"WordPiece\",\"unk_token\":", JsonString(unknown_text),
+                  ",\"continuing_subword_prefix\":\"##\",\"max_input_chars_per_word\":100,\"vocab\":{");
+  absl::flat_hash_map<std::string, size_t> seen;
+  for (size_t id = 0; id < tokens.texts.size(); ++id) {
+    const std::string token = WordPieceToken(tokens.texts[id], tokens.types[id]);
+    if (const auto [first, is_new] = seen.emplace(token, id); !is_new) {
+      return Wrong(gguf, absl::StrCat("tokenizer.ggml.tokens: \"", Excerpt(token, 40), "\" is both token ",
+                                      first->second, " and token ", id));
+    }
+    absl::StrAppend(&text, id == 0 ? "" : ",", JsonString(token), ":", id);
+  }
+  absl::StrAppend(&text, "}}}\n");
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> TokenizerJsonFromGguf(const storage::Gguf& gguf) {
+  VN_ASSIGN_OR_RETURN(const absl::string_view model, gguf.GetString("tokenizer.ggml.model"));
+  if (model == "gpt2") return FromGpt2(gguf);
+  if (model == "llama") return FromSentencePiece(gguf, /*is_bpe=*/true);
+  if (model == "t5") return FromSentencePiece(gguf, /*is_bpe=*/false);
+  if (model == "bert") return FromBert(gguf);
+  return Wrong(
+      gguf, absl::StrCat("tokenizer.ggml.model \"", Excerpt(model, 40),
+                         "\" is not supported; supported: gpt2 (byte-level BPE), llama (SentencePiece BPE), "
+                         "t5 (unigram), bert (WordPiece)"));
 }
 
 }  // namespace vernier::data

@@ -1,5 +1,6 @@
 #include "worker/data/text/json_at.h"
 
+#include <cmath>
 #include <limits>
 
 #include "absl/strings/match.h"
@@ -36,6 +37,13 @@ absl::StatusOr<int64_t> JsonAt::Integer() const {
     return Refuse("the number is too large");
   }
   return value_->get<int64_t>();
+}
+
+absl::StatusOr<double> JsonAt::Number() const {
+  if (value_ == nullptr || !value_->is_number()) return WrongKind("a number");
+  const auto number = value_->get<double>();
+  if (!std::isfinite(number)) return Refuse("the number is too large");
+  return number;
 }
 
 absl::Status JsonAt::ExpectArray() const { return IsArray() ? absl::OkStatus() : WrongKind("a list"); }

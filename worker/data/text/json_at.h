@@ -39,6 +39,7 @@ class JsonAt {
   absl::StatusOr<std::string> String() const;
   absl::StatusOr<bool> Bool(std::optional<bool> fallback = std::nullopt) const;
   absl::StatusOr<int64_t> Integer() const;
+  absl::StatusOr<double> Number() const;  // finite; whole ones too
   absl::Status ExpectArray() const;
   absl::Status ExpectObject() const;
 

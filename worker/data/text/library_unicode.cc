@@ -18,6 +18,11 @@ struct StandInRun {
 struct CodePointRange {
   char32_t first, last;
 };
+// Lower case is the character plus `distance`.
+struct LowerRun {
+  char32_t first, last;
+  int32_t distance;
+};
 
 #include "worker/data/text/library_tables.inc"
 
@@ -28,6 +33,16 @@ const Range* FindRange(const Range (&table)[kSize], char32_t character) {
                                         [](char32_t c, const Range& r) { return c < r.first; });
   if (range == std::begin(table) || character > (--range)->last) return nullptr;
   return range;
+}
+
+// Whether the library counts `character` in, when ours does or does not and `differs` are the exceptions.
+template <size_t kSize>
+bool Corrected(bool ours, const CodePointRange (&differs)[kSize], char32_t character) {
+  return ours != (FindRange(differs, character) != nullptr);
+}
+
+utf8proc_category_t Category(char32_t character) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(character));
 }
 
 }  // namespace
@@ -57,6 +72,39 @@ bool IsWordCharacter(char32_t c) {
       return c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
              (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
   }
+}
+
+bool IsPunctuation(char32_t c) {
+  const utf8proc_category_t category = Category(c);
+  return Corrected(category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO, kPunctuationDiffers,
+                   c);
+}
+
+bool IsRemovedControl(char32_t c) {
+  const utf8proc_category_t category = Category(c);
+  return Corrected(category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
+                       category == UTF8PROC_CATEGORY_CO,
+                   kControlDiffers, c);
+}
+
+bool IsMark(char32_t c) {
+  const utf8proc_category_t category = Category(c);
+  return Corrected(category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME, kMarkDiffers, c);
+}
+
+bool IsNonspacingMark(char32_t c) {
+  return Corrected(Category(c) == UTF8PROC_CATEGORY_MN, kNonspacingDiffers, c);
+}
+
+char32_t ToLower(char32_t c) {
+  if (const LowerRun* run = FindRange(kLowerDiffers, c)) {
+    return static_cast<char32_t>(static_cast<int32_t>(c) + run->distance);
+  }
+  return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+
+bool IsNotDecomposed(char32_t c, bool compatibly) {
+  return (compatibly ? FindRange(kNotDecomposedCompatibly, c) : FindRange(kNotDecomposed, c)) != nullptr;
 }
 
 int CombiningClass(char32_t c) {

@@ -12,6 +12,18 @@ namespace vernier::data {
 bool IsWhiteSpace(char32_t character);
 // A word character (UTS #18): letters, marks, decimal digits, connectors and what else is Alphabetic.
 bool IsWordCharacter(char32_t character);
+// What the Punctuation and BertPreTokenizer steps cut off: punctuation and ASCII's symbols.
+bool IsPunctuation(char32_t character);
+// What BertNormalizer's clean_text removes: controls (not tab and line ends), U+0000 and U+FFFD.
+bool IsRemovedControl(char32_t character);
+// What StripAccents removes.
+bool IsMark(char32_t character);
+// What BertNormalizer's strip_accents removes, once the text is decomposed.
+bool IsNonspacingMark(char32_t character);
+// Lower case as one character; U+0130, whose lower case is two, gives the first.
+char32_t ToLower(char32_t character);
+// Whether only newer Unicode decomposes the character: canonically, or for compatibility.
+bool IsNotDecomposed(char32_t character, bool compatibly);
 // Combining class for normalisation; 0 for marks that the library does not reorder.
 int CombiningClass(char32_t character);
 

@@ -209,6 +209,11 @@ class Translator {
         Take(2, absl::StrCat("(?:(?<=", yes, ")(?", inner, yes, ")|(?<!", yes, ")(?", outer, yes, "))"));
         return absl::OkStatus();
       }
+      case 'A':
+      case 'z':
+        if (in_class) return Refuse(absl::StrCat("\"\\", absl::string_view(&c, 1), "\" inside a class"));
+        Take(2, in_.substr(at_, 2));
+        return absl::OkStatus();
       case 'p':
       case 'P':
         return Property(c);

@@ -1,13 +1,16 @@
-// Cuts text into the words that BPE works on: a list of splits, then the byte level's own.
+// Cuts text into the words that the model works on, step by step.
+// Source: the `tokenizers` library, whose steps these are.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "worker/data/text/aligned_text.h"
 #include "worker/data/text/cpu_budget.h"
 #include "worker/data/text/split_pattern.h"
 
@@ -22,34 +25,60 @@ struct SplitStep {
   bool invert = false;  // the pattern describes the words, not what lies between
 };
 
+// Every character that `matches` holds for is a match.
+struct CharacterStep {
+  bool (*matches)(char32_t) = nullptr;
+  SplitBehavior behavior = SplitBehavior::kIsolated;
+};
+
+// Runs of word characters and runs of others are words; white space is dropped.
+struct WordRunsStep {};
+
+// Where Metaspace puts a space before a piece that begins with none.
+enum class PrependScheme { kNever, kFirst, kAlways };  // first: the piece at the beginning of the whole text
+
+// Spaces become `replacement`, which begins the words when they are cut there.
+struct MetaspaceStep {
+  std::string replacement;
+  PrependScheme scheme = PrependScheme::kAlways;
+  bool split = true;
+};
+
+// GPT-2's byte level. Its alphabet is written out only when a later step has to see it (`writes_symbols`);
+// otherwise words stay bytes.
+struct ByteLevelStep {
+  bool prefix_space = false;
+  std::optional<SplitPattern> pattern;
+  bool writes_symbols = false;
+};
+
+using PreTokenizerStep = std::variant<SplitStep, CharacterStep, WordRunsStep, MetaspaceStep, ByteLevelStep>;
+
 // GPT-2's split, which ByteLevel does unless told not to.
 extern const absl::string_view kGpt2Pattern;
 // Digits: what Rust calls numeric.
 extern const absl::string_view kNumericPattern;
 
-// A word: `text` stands at `begin` of the text that was cut; behind a space that was put before it if
-// `prefixed`.
-struct Word {
-  absl::string_view text;
-  size_t begin = 0;
-  bool prefixed = false;
+// A stretch [begin, end) of a text.
+struct TextPiece {
+  size_t begin = 0, end = 0;
 };
 
 // Immutable, thread-safe. Movable.
 class PreTokenizer {
  public:
-  // `prefix_space`: a piece that does not begin with a space gets one, after `steps`; `byte_level` cuts then.
-  PreTokenizer(std::vector<SplitStep> steps, bool prefix_space, std::vector<SplitStep> byte_level)
-      : steps_(std::move(steps)), prefix_space_(prefix_space), byte_level_(std::move(byte_level)) {}
+  PreTokenizer() = default;  // the whole text is one word
+  explicit PreTokenizer(std::vector<PreTokenizerStep> steps) : steps_(std::move(steps)) {}
 
-  // `visit` sees every word in order, while `text` (valid UTF-8) lives and until it returns.
-  absl::Status Split(absl::string_view text, CpuBudget& budget,
-                     absl::FunctionRef<void(const Word&)> visit) const;
+  // Words are raw bytes for a vocabulary in the byte-level alphabet.
+  bool gives_bytes() const;
+  bool empty() const { return steps_.empty(); }
+
+  // Changes `text` as the steps ask for; `words` are the pieces of it, in order, none empty.
+  absl::Status Split(AlignedText& text, CpuBudget& budget, std::vector<TextPiece>* words) const;
 
  private:
-  std::vector<SplitStep> steps_;
-  bool prefix_space_ = false;
-  std::vector<SplitStep> byte_level_;
+  std::vector<PreTokenizerStep> steps_;
 };
 
 }  // namespace vernier::data

@@ -1,18 +1,24 @@
 #include "worker/data/text/tokenizer_pipeline.h"
 
+#include <memory>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/status_macros.h"
 #include "common/text.h"
-#include "worker/data/text/tokenizer_spec.h"
+#include "worker/data/text/library_unicode.h"
+#include "worker/data/text/utf8.h"
 
 namespace vernier::data {
 namespace {
 
-constexpr int kMaxNesting = 8;  // of sequences
+constexpr size_t kMaxSteps = 32;
+constexpr int64_t kMaxStripped = 1024;
+constexpr int kMaxNesting = 8;                 // of sequences
+constexpr size_t kMaxContentBytes = 64 << 10;  // of what a step puts into a text
 
 absl::Status Unsupported(const JsonAt& part, absl::string_view kind, absl::string_view supported) {
   return part.Refuse(absl::StrCat("\"", Excerpt(kind, 40), "\" is not supported; supported: ", supported));
@@ -34,6 +40,34 @@ absl::Status Flatten(const JsonAt& part, absl::string_view member, int nesting, 
     VN_RETURN_IF_ERROR(Flatten(list.Element(i), member, nesting + 1, parts));
   }
   return absl::OkStatus();
+}
+
+// The steps of `part`, few enough to run one after the other.
+absl::StatusOr<std::vector<JsonAt>> ReadSteps(const JsonAt& part, absl::string_view member) {
+  std::vector<JsonAt> steps;
+  VN_RETURN_IF_ERROR(Flatten(part, member, 0, &steps));
+  if (steps.size() > kMaxSteps) {
+    return part.Refuse(absl::StrCat("has ", steps.size(), " steps, more than ", kMaxSteps));
+  }
+  return steps;
+}
+
+absl::StatusOr<std::string> ReadContent(const JsonAt& content) {
+  VN_ASSIGN_OR_RETURN(std::string text, content.String());
+  if (text.size() > kMaxContentBytes) {
+    return content.Refuse(
+        absl::StrCat("has ", text.size(), " bytes, more than the limit of ", kMaxContentBytes));
+  }
+  return text;
+}
+
+// A string of one character.
+absl::StatusOr<std::string> ReadCharacter(const JsonAt& at) {
+  VN_ASSIGN_OR_RETURN(std::string text, at.String());
+  size_t size = 0;
+  if (!text.empty()) DecodeCharacter(text, 0, &size);
+  if (size == 0 || size != text.size()) return at.Refuse("expected one character");
+  return text;
 }
 
 absl::StatusOr<SplitBehavior> ReadBehavior(const JsonAt& behavior) {
@@ -73,73 +107,261 @@ absl::StatusOr<SplitStep> ReadDigits(const JsonAt& digits) {
                    false};
 }
 
-}  // namespace
-
-absl::StatusOr<bool> ReadNormalizer(const JsonAt& normalizer) {
-  std::vector<JsonAt> parts;
-  VN_RETURN_IF_ERROR(Flatten(normalizer, "normalizers", 0, &parts));
-  for (const JsonAt& part : parts) {
-    VN_ASSIGN_OR_RETURN(const std::string kind, part.Member("type").String());
-    if (kind != "NFC") return Unsupported(part, kind, "NFC, Sequence, or null");
-  }
-  return !parts.empty();
+// Behaviour of steps that cut at characters; isolated unless said otherwise.
+absl::StatusOr<SplitBehavior> ReadBehaviorOr(const JsonAt& behavior, SplitBehavior fallback) {
+  if (behavior.IsNull()) return fallback;
+  return ReadBehavior(behavior);
 }
 
-absl::StatusOr<PreTokenizer> ReadPreTokenizer(const JsonAt& pre_tokenizer) {
-  std::vector<JsonAt> parts;
-  VN_RETURN_IF_ERROR(Flatten(pre_tokenizer, "pretokenizers", 0, &parts));
-  if (parts.size() > kMaxSplitSteps) {
-    return pre_tokenizer.Refuse(absl::StrCat("has ", parts.size(), " steps, more than ", kMaxSplitSteps));
-  }
-  std::vector<SplitStep> steps;
-  for (size_t i = 0; i < parts.size(); ++i) {
-    const JsonAt& part = parts[i];
-    VN_ASSIGN_OR_RETURN(const std::string kind, part.Member("type").String());
-    if (kind == "ByteLevel") {
-      // It turns the text into another alphabet, which no later step could read.
-      if (i + 1 != parts.size()) return part.Refuse("ByteLevel has to be the last step");
-      VN_ASSIGN_OR_RETURN(const bool prefix_space, part.Member("add_prefix_space").Bool());
-      VN_ASSIGN_OR_RETURN(const bool use_regex, part.Member("use_regex").Bool(true));
-      std::vector<SplitStep> byte_level;
-      if (use_regex) {
-        VN_ASSIGN_OR_RETURN(SplitPattern pattern, SplitPattern::Regex(kGpt2Pattern));
-        byte_level.push_back({std::move(pattern), SplitBehavior::kIsolated, false});
-      }
-      return PreTokenizer(std::move(steps), prefix_space, std::move(byte_level));
-    }
-    if (kind == "Split") {
-      VN_ASSIGN_OR_RETURN(SplitStep step, ReadSplit(part));
-      steps.push_back(std::move(step));
-    } else if (kind == "Digits") {
-      VN_ASSIGN_OR_RETURN(SplitStep step, ReadDigits(part));
-      steps.push_back(std::move(step));
-    } else {
-      return Unsupported(part, kind, "ByteLevel, Split, Digits, Sequence");
-    }
-  }
-  return pre_tokenizer.Refuse("there is no ByteLevel step; only byte-level BPE is supported");
+absl::StatusOr<PrependScheme> ReadPrependScheme(const JsonAt& metaspace) {
+  VN_ASSIGN_OR_RETURN(const bool adds_space, metaspace.Member("add_prefix_space").Bool(true));
+  const JsonAt scheme = metaspace.Member("prepend_scheme");
+  // Older files have only the flag.
+  if (!adds_space) return PrependScheme::kNever;
+  if (scheme.IsNull()) return PrependScheme::kAlways;
+  VN_ASSIGN_OR_RETURN(const std::string name, scheme.String());
+  if (name == "always") return PrependScheme::kAlways;
+  if (name == "first") return PrependScheme::kFirst;
+  if (name == "never") return PrependScheme::kNever;
+  return Unsupported(scheme, name, "always, first, never");
 }
 
-absl::Status CheckDecoder(const JsonAt& decoder) {
-  std::vector<JsonAt> parts;
-  VN_RETURN_IF_ERROR(Flatten(decoder, "decoders", 0, &parts));
-  for (const JsonAt& part : parts) {
-    VN_ASSIGN_OR_RETURN(const std::string kind, part.Member("type").String());
-    if (kind != "ByteLevel") return Unsupported(part, kind, "ByteLevel, Sequence");
+absl::StatusOr<MetaspaceStep> ReadMetaspace(const JsonAt& metaspace) {
+  MetaspaceStep step;
+  VN_ASSIGN_OR_RETURN(step.replacement, ReadCharacter(metaspace.Member("replacement")));
+  VN_ASSIGN_OR_RETURN(step.scheme, ReadPrependScheme(metaspace));
+  VN_ASSIGN_OR_RETURN(step.split, metaspace.Member("split").Bool(true));
+  return step;
+}
+
+absl::StatusOr<ByteLevelStep> ReadByteLevel(const JsonAt& byte_level, bool writes_symbols) {
+  ByteLevelStep step;
+  VN_ASSIGN_OR_RETURN(step.prefix_space, byte_level.Member("add_prefix_space").Bool());
+  VN_ASSIGN_OR_RETURN(const bool use_regex, byte_level.Member("use_regex").Bool(true));
+  if (use_regex) {
+    VN_ASSIGN_OR_RETURN(step.pattern, SplitPattern::Regex(kGpt2Pattern));
   }
-  if (parts.size() != 1) return decoder.Refuse("expected one ByteLevel decoder");
+  step.writes_symbols = writes_symbols;
+  return step;
+}
+
+absl::StatusOr<SplitStep> ReadCharDelimiter(const JsonAt& part) {
+  VN_ASSIGN_OR_RETURN(const std::string delimiter, ReadCharacter(part.Member("delimiter")));
+  VN_ASSIGN_OR_RETURN(SplitPattern pattern, SplitPattern::Literal(delimiter));
+  return SplitStep{std::move(pattern), SplitBehavior::kRemoved, false};
+}
+
+absl::Status AddPreTokenizerStep(const JsonAt& part, bool writes_symbols,
+                                 std::vector<PreTokenizerStep>* steps) {
+  VN_ASSIGN_OR_RETURN(const std::string kind, part.Member("type").String());
+  if (kind == "ByteLevel") {
+    VN_ASSIGN_OR_RETURN(ByteLevelStep step, ReadByteLevel(part, writes_symbols));
+    steps->push_back(std::move(step));
+  } else if (kind == "Split") {
+    VN_ASSIGN_OR_RETURN(SplitStep step, ReadSplit(part));
+    steps->push_back(std::move(step));
+  } else if (kind == "Digits") {
+    VN_ASSIGN_OR_RETURN(SplitStep step, ReadDigits(part));
+    steps->push_back(std::move(step));
+  } else if (kind == "Metaspace") {
+    VN_ASSIGN_OR_RETURN(MetaspaceStep step, ReadMetaspace(part));
+    steps->push_back(std::move(step));
+  } else if (kind == "CharDelimiterSplit") {
+    VN_ASSIGN_OR_RETURN(SplitStep step, ReadCharDelimiter(part));
+    steps->push_back(std::move(step));
+  } else if (kind == "Punctuation") {
+    VN_ASSIGN_OR_RETURN(const SplitBehavior behavior,
+                        ReadBehaviorOr(part.Member("behavior"), SplitBehavior::kIsolated));
+    steps->push_back(CharacterStep{IsPunctuation, behavior});
+  } else if (kind == "BertPreTokenizer") {
+    steps->push_back(CharacterStep{IsWhiteSpace, SplitBehavior::kRemoved});
+    steps->push_back(CharacterStep{IsPunctuation, SplitBehavior::kIsolated});
+  } else if (kind == "WhitespaceSplit") {
+    steps->push_back(CharacterStep{IsWhiteSpace, SplitBehavior::kRemoved});
+  } else if (kind == "Whitespace") {
+    steps->push_back(WordRunsStep{});
+  } else {
+    return Unsupported(
+        part, kind,
+        "BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, Metaspace, Punctuation, Sequence, "
+        "Split, Whitespace, WhitespaceSplit, or null");
+  }
   return absl::OkStatus();
 }
 
+absl::StatusOr<ReplaceStep> ReadReplace(const JsonAt& part) {
+  VN_ASSIGN_OR_RETURN(SplitPattern pattern, ReadPattern(part.Member("pattern")));
+  VN_ASSIGN_OR_RETURN(std::string content, ReadContent(part.Member("content")));
+  return ReplaceStep{std::move(pattern), std::move(content)};
+}
+
+absl::StatusOr<StripStep> ReadStrip(const JsonAt& part) {
+  StripStep step;
+  VN_ASSIGN_OR_RETURN(step.left, part.Member("strip_left").Bool());
+  VN_ASSIGN_OR_RETURN(step.right, part.Member("strip_right").Bool());
+  return step;
+}
+
+absl::StatusOr<BertStep> ReadBert(const JsonAt& part) {
+  BertStep step;
+  VN_ASSIGN_OR_RETURN(step.clean_text, part.Member("clean_text").Bool(true));
+  VN_ASSIGN_OR_RETURN(step.handle_chinese_chars, part.Member("handle_chinese_chars").Bool(true));
+  VN_ASSIGN_OR_RETURN(step.lowercase, part.Member("lowercase").Bool(true));
+  VN_ASSIGN_OR_RETURN(step.strip_accents, part.Member("strip_accents").Bool(step.lowercase));
+  return step;
+}
+
+absl::StatusOr<PrecompiledStep> ReadPrecompiled(const JsonAt& part) {
+  const JsonAt map = part.Member("precompiled_charsmap");
+  VN_ASSIGN_OR_RETURN(const std::string text, map.String());
+  std::string bytes;
+  if (!absl::Base64Unescape(text, &bytes)) return map.Refuse("is not base64");
+  absl::StatusOr<PrecompiledMap> parsed = PrecompiledMap::Parse(bytes);
+  if (!parsed.ok()) return map.Refuse(parsed.status().message());
+  return PrecompiledStep{std::make_shared<const PrecompiledMap>(*std::move(parsed))};
+}
+
+absl::Status AddNormalizerStep(const JsonAt& part, std::vector<NormalizerStep>* steps) {
+  VN_ASSIGN_OR_RETURN(const std::string kind, part.Member("type").String());
+  if (kind == "NFC") {
+    steps->push_back(UnicodeForm::kNfc);
+  } else if (kind == "NFD") {
+    steps->push_back(UnicodeForm::kNfd);
+  } else if (kind == "NFKC") {
+    steps->push_back(UnicodeForm::kNfkc);
+  } else if (kind == "NFKD") {
+    steps->push_back(UnicodeForm::kNfkd);
+  } else if (kind == "Lowercase") {
+    steps->push_back(LowercaseStep{});
+  } else if (kind == "StripAccents") {
+    steps->push_back(StripAccentsStep{});
+  } else if (kind == "Nmt") {
+    steps->push_back(NmtStep{});
+  } else if (kind == "ByteLevel") {
+    steps->push_back(ByteSymbolsStep{});
+  } else if (kind == "Strip") {
+    VN_ASSIGN_OR_RETURN(const StripStep step, ReadStrip(part));
+    steps->push_back(step);
+  } else if (kind == "Prepend") {
+    VN_ASSIGN_OR_RETURN(std::string text, ReadContent(part.Member("prepend")));
+    steps->push_back(PrependStep{std::move(text)});
+  } else if (kind == "Replace") {
+    VN_ASSIGN_OR_RETURN(ReplaceStep step, ReadReplace(part));
+    steps->push_back(std::move(step));
+  } else if (kind == "BertNormalizer") {
+    VN_ASSIGN_OR_RETURN(const BertStep step, ReadBert(part));
+    steps->push_back(step);
+  } else if (kind == "Precompiled") {
+    VN_ASSIGN_OR_RETURN(PrecompiledStep step, ReadPrecompiled(part));
+    steps->push_back(std::move(step));
+  } else {
+    return Unsupported(
+        part, kind,
+        "BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, "
+        "Replace, Sequence, Strip, StripAccents, or null");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ReplaceDecoder> ReadReplaceDecoder(const JsonAt& part) {
+  ReplaceDecoder step;
+  const JsonAt pattern = part.Member("pattern");
+  if (!pattern.Member("Regex").IsNull()) {
+    return pattern.Refuse("a regular expression is not supported here; supported: {\"String\": ...}");
+  }
+  VN_ASSIGN_OR_RETURN(step.pattern, pattern.Member("String").String());
+  if (step.pattern.empty()) return pattern.Refuse("is empty");
+  VN_ASSIGN_OR_RETURN(step.content, ReadContent(part.Member("content")));
+  return step;
+}
+
+absl::StatusOr<StripDecoder> ReadStripDecoder(const JsonAt& part) {
+  StripDecoder step;
+  VN_ASSIGN_OR_RETURN(step.content, ReadCharacter(part.Member("content")));
+  for (const auto& [name, count] : {std::pair("start", &step.start), std::pair("stop", &step.stop)}) {
+    VN_ASSIGN_OR_RETURN(const int64_t value, part.Member(name).Integer());
+    if (value < 0 || value > kMaxStripped) return part.Member(name).Refuse("is outside [0, 1024]");
+    *count = static_cast<size_t>(value);
+  }
+  return step;
+}
+
+absl::StatusOr<DecoderStep> ReadDecoderStep(const JsonAt& part) {
+  VN_ASSIGN_OR_RETURN(const std::string kind, part.Member("type").String());
+  if (kind == "ByteLevel") return ByteLevelDecoder{};
+  if (kind == "ByteFallback") return ByteFallbackDecoder{};
+  if (kind == "Fuse") return FuseDecoder{};
+  if (kind == "Replace") {
+    VN_ASSIGN_OR_RETURN(ReplaceDecoder step, ReadReplaceDecoder(part));
+    return step;
+  }
+  if (kind == "Strip") {
+    VN_ASSIGN_OR_RETURN(StripDecoder step, ReadStripDecoder(part));
+    return step;
+  }
+  if (kind == "Metaspace") {
+    VN_ASSIGN_OR_RETURN(const MetaspaceStep step, ReadMetaspace(part));
+    return MetaspaceDecoder{step.replacement, step.scheme != PrependScheme::kNever};
+  }
+  if (kind == "WordPiece") {
+    WordPieceDecoder step;
+    VN_ASSIGN_OR_RETURN(step.prefix, part.Member("prefix").String());
+    VN_ASSIGN_OR_RETURN(step.cleanup, part.Member("cleanup").Bool(true));
+    return step;
+  }
+  return Unsupported(part, kind,
+                     "ByteFallback, ByteLevel, Fuse, Metaspace, Replace, Sequence, Strip, WordPiece");
+}
+
+}  // namespace
+
+absl::StatusOr<Normalizer> ReadNormalizer(const JsonAt& normalizer) {
+  VN_ASSIGN_OR_RETURN(const std::vector<JsonAt> parts, ReadSteps(normalizer, "normalizers"));
+  std::vector<NormalizerStep> steps;
+  for (const JsonAt& part : parts) VN_RETURN_IF_ERROR(AddNormalizerStep(part, &steps));
+  return Normalizer(std::move(steps));
+}
+
+absl::StatusOr<PreTokenizer> ReadPreTokenizer(const JsonAt& pre_tokenizer, bool reads_bytes) {
+  VN_ASSIGN_OR_RETURN(const std::vector<JsonAt> parts, ReadSteps(pre_tokenizer, "pretokenizers"));
+  std::vector<PreTokenizerStep> steps;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const bool is_last = i + 1 == parts.size();
+    VN_RETURN_IF_ERROR(AddPreTokenizerStep(parts[i], /*writes_symbols=*/!is_last || !reads_bytes, &steps));
+  }
+  return PreTokenizer(std::move(steps));
+}
+
+absl::StatusOr<TokenDecoder> ReadDecoder(const JsonAt& decoder) {
+  VN_ASSIGN_OR_RETURN(const std::vector<JsonAt> parts, ReadSteps(decoder, "decoders"));
+  std::vector<DecoderStep> steps;
+  for (const JsonAt& part : parts) {
+    VN_ASSIGN_OR_RETURN(DecoderStep step, ReadDecoderStep(part));
+    if (std::holds_alternative<ByteLevelDecoder>(step) && parts.size() > 1) {
+      return part.Refuse("ByteLevel has to be the only decoder");
+    }
+    steps.push_back(std::move(step));
+  }
+  if (steps.empty()) steps.push_back(JoinDecoder{});  // as the library does without one
+  return TokenDecoder(std::move(steps));
+}
+
 absl::StatusOr<std::optional<std::string>> ReadPostProcessor(const JsonAt& post_processor) {
-  std::vector<JsonAt> parts;
-  VN_RETURN_IF_ERROR(Flatten(post_processor, "processors", 0, &parts));
+  VN_ASSIGN_OR_RETURN(const std::vector<JsonAt> parts, ReadSteps(post_processor, "processors"));
   std::optional<std::string> first;
   for (const JsonAt& part : parts) {
     VN_ASSIGN_OR_RETURN(const std::string kind, part.Member("type").String());
     if (kind == "ByteLevel") continue;  // moves offsets only
-    if (kind != "TemplateProcessing")
-      return Unsupported(part, kind, "TemplateProcessing, ByteLevel, Sequence, or null");
+    if (kind == "BertProcessing" || kind == "RobertaProcessing") {
+      const JsonAt cls = part.Member("cls");
+      if (!cls.IsArray() || cls.size() != 2) return cls.Refuse("expected a token and its id");
+      VN_ASSIGN_OR_RETURN(first, cls.Element(0).String());
+      continue;
+    }
+    if (kind != "TemplateProcessing") {
+      return Unsupported(
+          part, kind, "BertProcessing, ByteLevel, RobertaProcessing, Sequence, TemplateProcessing, or null");
+    }
     const JsonAt single = part.Member("single");
     VN_RETURN_IF_ERROR(single.ExpectArray());
     for (size_t i = 0; i < single.size(); ++i) {

@@ -12,7 +12,9 @@
 #include "absl/strings/string_view.h"
 #include "worker/data/text/added_tokens.h"
 #include "worker/data/text/bpe.h"
+#include "worker/data/text/normalizer.h"
 #include "worker/data/text/pre_tokenizer.h"
+#include "worker/data/text/token_decoder.h"
 
 namespace vernier::data {
 
@@ -22,18 +24,29 @@ inline constexpr int32_t kMaxVocabulary = 2'000'000;  // ids lie below
 inline constexpr size_t kMaxTokenBytes = 64 << 10;
 inline constexpr size_t kMaxAddedTokens = 100'000;
 inline constexpr size_t kMaxAddedTokenBytes = 1 << 10;
-inline constexpr size_t kMaxSplitSteps = 32;
+
+enum class TokenModelKind { kBpe, kUnigram, kWordPiece, kWordLevel };
 
 struct TokenizerSpec {
-  std::vector<std::pair<std::string, int32_t>>
-      vocabulary;  // in the byte alphabet; distinct tokens, distinct ids
-  std::vector<BpeMerge> merges;
+  TokenModelKind kind = TokenModelKind::kBpe;
+  // As the file writes them; distinct tokens, distinct ids. Of a unigram model the ids are the places.
+  std::vector<std::pair<std::string, int32_t>> vocabulary;
   std::optional<int32_t> unknown_id;
+  // BPE.
+  std::vector<BpeMerge> merges;
   bool fuse_unknown = false;
-  bool ignore_merges = false;            // words that are tokens need no merges
+  bool ignore_merges = false;  // words that are tokens need no merges
+  // BPE and unigram: what has no token becomes the tokens <0x..> of its bytes.
+  bool byte_fallback = false;
+  std::vector<double> scores;  // unigram: of each token
+  // WordPiece.
+  std::string inner_prefix;
+  size_t max_word_characters = 100;
+
   std::vector<AddedToken> added_tokens;  // distinct, in the order of the file
-  bool nfc = false;
+  Normalizer normalizer;
   PreTokenizer pre_tokenizer;
+  TokenDecoder decoder;
   std::optional<int32_t> bos_id, eos_id;  // as Tokenizer has them
 };
 

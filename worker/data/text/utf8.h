@@ -50,6 +50,13 @@ inline bool IsCharacterBoundary(absl::string_view text, size_t at) {
   return at >= text.size() || (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80;
 }
 
+// Where the character that ends at `end` > 0 begins.
+inline size_t CharacterBefore(absl::string_view text, size_t end) {
+  do --end;
+  while (end > 0 && !IsCharacterBoundary(text, end));
+  return end;
+}
+
 // Calls `visit(character, begin, size)` for each character.
 template <typename Visit>
 void ForEachCharacter(absl::string_view text, Visit visit) {

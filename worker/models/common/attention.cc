@@ -1,12 +1,14 @@
 #include "worker/models/common/attention.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <limits>
 #include <optional>
 #include <tuple>
 #include <utility>
+
+#include "worker/models/common/capped_attention.h"
+#include "worker/models/common/query_blocks.h"
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 namespace {
@@ -17,14 +19,61 @@ using torch::autograd::tensor_list;
 // Keys and values grow by doubling from here, so that n tokens cost O(n) copies.
 constexpr int64_t kMinCapacity = 64;
 
+// Bounds of a block of queries in a windowed row: 512 of them against a window of 4,096 are a mask of 5 MB in
+// bf16.
+constexpr int64_t kMinWindowBlock = 64;
+constexpr int64_t kMaxWindowBlock = 512;
+
 // [L, H, C] of one row as [1, H, L, C], the kernel's order; a view.
 at::Tensor RowHeads(const at::Tensor& x_THC, int64_t begin, int64_t length) {
   return x_THC.narrow(0, begin, length).transpose(0, 1).unsqueeze(0);
 }
 
+// One call of the kernel: a block of queries, and how it tells which keys they see.
+struct Call {
+  QueryBlock queries;
+  bool causal = false;             // the kernel's own mask, which starts both sequences at the same token
+  std::optional<at::Tensor> mask;  // [queries, keys], added to the scores; neither: every key is seen
+};
+
+// Queries in a call of a windowed row: the longer, the fewer calls and the more masked scores.
+int64_t BlockOf(int64_t window) { return std::clamp<int64_t>(window, kMinWindowBlock, kMaxWindowBlock); }
+
+// Calls body(Call) for the `num_new` tokens of a row that follow `past` others. Only rows with a window that
+// is shorter than they take more than one call.
+template <typename Body>
+void ForCalls(int64_t num_new, int64_t past, int64_t window, const at::TensorOptions& options,
+              const Body& body) {
+  if (window == 0 || past + num_new <= window) {
+    Call call{{0, num_new, 0, past + num_new}, /*causal=*/past == 0, {}};
+    // A single new token sees everything.
+    if (past > 0 && num_new > 1) {
+      call.mask = at::full({num_new, past + num_new}, -std::numeric_limits<float>::infinity(), options)
+                      .triu_(past + 1);
+    }
+    body(call);
+    return;
+  }
+  const int64_t block = std::min(BlockOf(window), num_new);
+  // Of a block that sees all of its keys' window - 1 tokens before it; blocks at a row's start see fewer.
+  at::Tensor hidden;
+  if (block > 1) {
+    hidden = at::full({block, window - 1 + block}, -std::numeric_limits<float>::infinity(), options);
+    hidden = hidden.triu(window).add_(hidden.tril(-1));
+  }
+  ForQueryBlocks(num_new, past, window, block, [&](const QueryBlock& queries) {
+    Call call{queries, false, {}};
+    if (queries.length > 1) {
+      const int64_t cut = queries.first_key - (past + queries.begin - window + 1);
+      call.mask = hidden.narrow(0, 0, queries.length).narrow(1, cut, queries.num_keys());
+    }
+    body(call);
+  });
+}
+
 struct PackedResult {
   at::Tensor out_THC;
-  tensor_list log_sums;  // per row that is not empty
+  tensor_list log_sums;  // of each call
 };
 
 // Calls body(begin, length) for every row that is not empty.
@@ -38,29 +87,42 @@ void ForRows(const std::vector<int64_t>& row_offsets, const Body& body) {
 }
 
 PackedResult Forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const std::vector<int64_t>& row_offsets, double scale) {
+                     const std::vector<int64_t>& row_offsets, const AttentionRule& rule) {
   PackedResult result;
   result.out_THC = at::empty(q.sizes(), q.options());
   ForRows(row_offsets, [&](int64_t begin, int64_t length) {
-    auto [out, log_sum] = at::_scaled_dot_product_flash_attention_for_cpu(
-        RowHeads(q, begin, length), RowHeads(k, begin, length), RowHeads(v, begin, length), /*dropout_p=*/0.0,
-        /*is_causal=*/true, /*attn_mask=*/{}, scale);
-    RowHeads(result.out_THC, begin, length).copy_(out);
-    result.log_sums.push_back(std::move(log_sum));
+    ForCalls(length, /*past=*/0, rule.window, q.options(), [&](const Call& call) {
+      const int64_t at = begin + call.queries.begin, first = begin + call.queries.first_key;
+      auto [out, log_sum] = at::_scaled_dot_product_flash_attention_for_cpu(
+          RowHeads(q, at, call.queries.length), RowHeads(k, first, call.queries.num_keys()),
+          RowHeads(v, first, call.queries.num_keys()), /*dropout_p=*/0.0, call.causal, call.mask, rule.scale);
+      RowHeads(result.out_THC, at, call.queries.length).copy_(out);
+      result.log_sums.push_back(std::move(log_sum));
+    });
   });
   return result;
+}
+
+std::vector<double> Packed(const AttentionRule& rule) {
+  return {rule.scale, static_cast<double>(rule.window), rule.cap};
+}
+
+AttentionRule Unpacked(const c10::IValue& value) {
+  const std::vector<double> numbers = value.toDoubleVector();
+  return {numbers[0], static_cast<int64_t>(numbers[1]), numbers[2]};
 }
 
 class Function final : public torch::autograd::Function<Function> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
-                            const at::Tensor& v, std::vector<int64_t> row_offsets, double scale) {
-    PackedResult result = Forward(q, k, v, row_offsets, scale);
+                            const at::Tensor& v, std::vector<int64_t> row_offsets,
+                            const AttentionRule& rule) {
+    PackedResult result = Forward(q, k, v, row_offsets, rule);
     tensor_list saved = {q, k, v, result.out_THC};
     saved.insert(saved.end(), result.log_sums.begin(), result.log_sums.end());
     context->save_for_backward(std::move(saved));
     context->saved_data["row_offsets"] = std::move(row_offsets);
-    context->saved_data["scale"] = scale;
+    context->saved_data["rule"] = Packed(rule);
     return result.out_THC;
   }
 
@@ -68,21 +130,83 @@ class Function final : public torch::autograd::Function<Function> {
     const auto saved = context->get_saved_variables();
     const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3];
     const std::vector<int64_t> row_offsets = context->saved_data["row_offsets"].toIntVector();
-    const double scale = context->saved_data["scale"].toDouble();
+    const AttentionRule rule = Unpacked(context->saved_data["rule"]);
     at::Tensor grad_q = at::empty(q.sizes(), q.options());
     at::Tensor grad_k = at::empty(k.sizes(), k.options());
     at::Tensor grad_v = at::empty(v.sizes(), v.options());
     size_t next = 4;
     ForRows(row_offsets, [&](int64_t begin, int64_t length) {
-      const auto [row_q, row_k, row_v] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-          RowHeads(grads[0], begin, length), RowHeads(q, begin, length), RowHeads(k, begin, length),
-          RowHeads(v, begin, length), RowHeads(out, begin, length), saved[next++], /*dropout_p=*/0.0,
-          /*is_causal=*/true, /*attn_mask=*/{}, scale);
-      RowHeads(grad_q, begin, length).copy_(row_q);
-      RowHeads(grad_k, begin, length).copy_(row_k);
-      RowHeads(grad_v, begin, length).copy_(row_v);
+      const bool whole = rule.window == 0 || length <= rule.window;
+      // Several calls see the same keys: their gradients are added up in fp32.
+      at::Tensor sum_k, sum_v;
+      if (!whole) {
+        sum_k = at::zeros({1, k.size(1), length, k.size(2)}, k.options().dtype(at::kFloat));
+        sum_v = at::zeros_like(sum_k);
+      }
+      ForCalls(length, /*past=*/0, rule.window, q.options(), [&](const Call& call) {
+        const int64_t at = begin + call.queries.begin, first = begin + call.queries.first_key;
+        const int64_t num_queries = call.queries.length, num_keys = call.queries.num_keys();
+        const auto [row_q, row_k, row_v] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+            RowHeads(grads[0], at, num_queries), RowHeads(q, at, num_queries), RowHeads(k, first, num_keys),
+            RowHeads(v, first, num_keys), RowHeads(out, at, num_queries), saved[next++], /*dropout_p=*/0.0,
+            call.causal, call.mask, rule.scale);
+        RowHeads(grad_q, at, num_queries).copy_(row_q);
+        if (whole) {
+          RowHeads(grad_k, at, num_keys).copy_(row_k);
+          RowHeads(grad_v, at, num_keys).copy_(row_v);
+        } else {
+          sum_k.narrow(2, call.queries.first_key, num_keys).add_(row_k);
+          sum_v.narrow(2, call.queries.first_key, num_keys).add_(row_v);
+        }
+      });
+      if (whole) return;
+      RowHeads(grad_k, begin, length).copy_(sum_k);
+      RowHeads(grad_v, begin, length).copy_(sum_v);
     });
     return {grad_q, grad_k, grad_v, at::Tensor(), at::Tensor()};
+  }
+};
+
+CappedResult CappedForward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                           const std::vector<int64_t>& row_offsets, const AttentionRule& rule) {
+  CappedResult all = {at::empty(q.sizes(), q.options()),
+                      at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat))};
+  ForRows(row_offsets, [&](int64_t begin, int64_t length) {
+    const auto row = [&](const at::Tensor& x) { return x.narrow(0, begin, length); };
+    const CappedResult result = CappedAttention(row(q), row(k), row(v), /*past=*/0, rule);
+    row(all.out_NHC).copy_(result.out_NHC);
+    row(all.log_sum_NH).copy_(result.log_sum_NH);
+  });
+  return all;
+}
+
+class CappedFunction final : public torch::autograd::Function<CappedFunction> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, std::vector<int64_t> row_offsets,
+                            const AttentionRule& rule) {
+    CappedResult result = CappedForward(q, k, v, row_offsets, rule);
+    context->save_for_backward({q, k, v, result.out_NHC, result.log_sum_NH});
+    context->saved_data["row_offsets"] = std::move(row_offsets);
+    context->saved_data["rule"] = Packed(rule);
+    return result.out_NHC;
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list grads) {
+    const auto saved = context->get_saved_variables();
+    const std::vector<int64_t> row_offsets = context->saved_data["row_offsets"].toIntVector();
+    const AttentionRule rule = Unpacked(context->saved_data["rule"]);
+    tensor_list out;
+    for (int i = 0; i < 3; ++i) out.push_back(at::empty(saved[i].sizes(), saved[i].options()));
+    ForRows(row_offsets, [&](int64_t begin, int64_t length) {
+      const auto row = [&](const at::Tensor& x) { return x.narrow(0, begin, length); };
+      const CappedGradients gradients = CappedAttentionBackward(
+          row(grads[0]), row(saved[0]), row(saved[1]), row(saved[2]), {row(saved[3]), row(saved[4])}, rule);
+      row(out[0]).copy_(gradients.q_NHC);
+      row(out[1]).copy_(gradients.k_SGC);
+      row(out[2]).copy_(gradients.v_SGC);
+    });
+    return {out[0], out[1], out[2], at::Tensor(), at::Tensor()};
   }
 };
 
@@ -103,16 +227,22 @@ at::Tensor Append(at::Tensor& store, const at::Tensor& x_TGC, int64_t length) {
 }  // namespace
 
 at::Tensor PackedAttention(const at::Tensor& q_THC, const at::Tensor& k_TGC, const at::Tensor& v_TGC,
-                           const std::vector<int64_t>& row_offsets, double scale) {
+                           const std::vector<int64_t>& row_offsets, const AttentionRule& rule) {
   const bool differentiable =
       at::GradMode::is_enabled() && (q_THC.requires_grad() || k_TGC.requires_grad() || v_TGC.requires_grad());
-  const at::Tensor out_THC = differentiable ? Function::apply(q_THC, k_TGC, v_TGC, row_offsets, scale)
-                                            : Forward(q_THC, k_TGC, v_TGC, row_offsets, scale).out_THC;
+  at::Tensor out_THC;
+  if (rule.cap > 0.0) {
+    out_THC = differentiable ? CappedFunction::apply(q_THC, k_TGC, v_TGC, row_offsets, rule)
+                             : CappedForward(q_THC, k_TGC, v_TGC, row_offsets, rule).out_NHC;
+  } else {
+    out_THC = differentiable ? Function::apply(q_THC, k_TGC, v_TGC, row_offsets, rule)
+                             : Forward(q_THC, k_TGC, v_TGC, row_offsets, rule).out_THC;
+  }
   return out_THC.flatten(1);
 }
 
 at::Tensor CachedAttention(const at::Tensor& q_THC, const at::Tensor& k_TGC, const at::Tensor& v_TGC,
-                           KvCache& cache, int64_t layer, double scale) {
+                           KvCache& cache, int64_t layer, const AttentionRule& rule) {
   const at::NoGradGuard no_grad;
   const int64_t num_new = q_THC.size(0);
   if (static_cast<int64_t>(cache.keys.size()) <= layer) {
@@ -121,18 +251,29 @@ at::Tensor CachedAttention(const at::Tensor& q_THC, const at::Tensor& k_TGC, con
   }
   const at::Tensor keys = Append(cache.keys[layer], k_TGC, cache.length);
   const at::Tensor values = Append(cache.values[layer], v_TGC, cache.length);
-  // The kernel's own causal mask starts both sequences at the same token. A single new token sees everything.
-  const bool starts = cache.length == 0;
-  std::optional<at::Tensor> mask;
-  if (!starts && num_new > 1) {
-    mask =
-        at::full({num_new, cache.length + num_new}, -std::numeric_limits<float>::infinity(), q_THC.options())
-            .triu_(cache.length + 1);
+  if (rule.cap > 0.0) {
+    return CappedAttention(q_THC, keys.transpose(0, 1), values.transpose(0, 1), cache.length, rule)
+        .out_NHC.flatten(1);
   }
-  const at::Tensor out = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
-      RowHeads(q_THC, 0, num_new), keys.unsqueeze(0), values.unsqueeze(0), /*dropout_p=*/0.0,
-      /*is_causal=*/starts, mask, scale));
-  return out.squeeze(0).transpose(0, 1).flatten(1);
+  at::Tensor out_THC;
+  ForCalls(num_new, cache.length, rule.window, q_THC.options(), [&](const Call& call) {
+    const QueryBlock& queries = call.queries;
+    const at::Tensor out =
+        std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
+                        RowHeads(q_THC, queries.begin, queries.length),
+                        keys.narrow(1, queries.first_key, queries.num_keys()).unsqueeze(0),
+                        values.narrow(1, queries.first_key, queries.num_keys()).unsqueeze(0),
+                        /*dropout_p=*/0.0, call.causal, call.mask, rule.scale))
+            .squeeze(0)
+            .transpose(0, 1);
+    if (queries.length == num_new) {
+      out_THC = out;
+      return;
+    }
+    if (!out_THC.defined()) out_THC = at::empty(q_THC.sizes(), q_THC.options());
+    out_THC.narrow(0, queries.begin, queries.length).copy_(out);
+  });
+  return out_THC.flatten(1);
 }
 
 at::Tensor PositionsOf(const TokenBatch& batch, const KvCache* cache, int64_t max_positions) {

@@ -1,5 +1,7 @@
 #include "worker/models/common/config_reader.h"
 
+#include <cmath>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status_macros.h"
@@ -8,7 +10,7 @@
 namespace vernier::models {
 namespace {
 
-// A config lists one or a few end tokens or classes; anything longer is none of these.
+// A config lists one or a few end tokens; anything longer is none of these.
 constexpr size_t kMaxListed = 64;
 
 std::string Shown(const nlohmann::json& value) {
@@ -34,6 +36,11 @@ absl::Status ConfigReader::Refuse(absl::string_view field, absl::string_view why
 }
 
 bool ConfigReader::Has(absl::string_view field) const { return Find(field) != nullptr; }
+
+bool ConfigReader::IsNull(absl::string_view field) const {
+  const auto found = object_.find(field);
+  return found != object_.end() && found->is_null();
+}
 
 absl::StatusOr<int64_t> ConfigReader::Int(absl::string_view field, int64_t min, int64_t max,
                                           std::optional<int64_t> fallback) const {
@@ -79,17 +86,38 @@ absl::StatusOr<std::string> ConfigReader::String(absl::string_view field, absl::
   return value->get<std::string>();
 }
 
-absl::StatusOr<std::vector<std::string>> ConfigReader::Strings(absl::string_view field) const {
+absl::StatusOr<std::vector<std::string>> ConfigReader::Strings(absl::string_view field,
+                                                               int64_t max_entries) const {
   const nlohmann::json* value = Find(field);
   std::vector<std::string> strings;
   if (value == nullptr) return strings;
-  if (!value->is_array() || value->size() > kMaxListed)
-    return Bad(field, "is not a list of at most 64 strings");
+  if (!value->is_array() || static_cast<int64_t>(value->size()) > max_entries) {
+    return Bad(field, absl::StrCat("is not a list of at most ", max_entries, " strings"));
+  }
   for (const nlohmann::json& entry : *value) {
     if (!entry.is_string()) return Bad(field, absl::StrCat("has the entry ", Shown(entry), ", not a string"));
     strings.push_back(entry.get<std::string>());
   }
   return strings;
+}
+
+absl::StatusOr<std::vector<double>> ConfigReader::Numbers(absl::string_view field, double min, double max,
+                                                          int64_t max_entries) const {
+  const nlohmann::json* value = Find(field);
+  std::vector<double> numbers;
+  if (value == nullptr) return numbers;
+  if (!value->is_array() || static_cast<int64_t>(value->size()) > max_entries) {
+    return Bad(field, absl::StrCat("is not a list of at most ", max_entries, " numbers"));
+  }
+  for (const nlohmann::json& entry : *value) {
+    const double number = entry.is_number() ? entry.get<double>() : std::nan("");
+    if (!(number >= min && number <= max)) {
+      return Bad(field,
+                 absl::StrCat("has the entry ", Shown(entry), ", not a number in [", min, ", ", max, "]"));
+    }
+    numbers.push_back(number);
+  }
+  return numbers;
 }
 
 absl::StatusOr<std::string> ConfigReader::OneOf(absl::string_view field,

@@ -34,6 +34,8 @@ class ConfigReader {
   ConfigReader(const nlohmann::json& object, std::string where) : object_(object), where_(std::move(where)) {}
 
   bool Has(absl::string_view field) const;
+  // There and null: switched off, where an absent field would stand for a default.
+  bool IsNull(absl::string_view field) const;
   // In [min, max]. Without a fallback the field is needed.
   absl::StatusOr<int64_t> Int(absl::string_view field, int64_t min, int64_t max,
                               std::optional<int64_t> fallback = std::nullopt) const;
@@ -41,22 +43,26 @@ class ConfigReader {
                                 std::optional<double> fallback = std::nullopt) const;
   absl::StatusOr<bool> Bool(absl::string_view field, bool fallback) const;
   absl::StatusOr<std::string> String(absl::string_view field, absl::string_view fallback) const;
-  // Absent: empty. At most 64 of them.
-  absl::StatusOr<std::vector<std::string>> Strings(absl::string_view field) const;
+  // Absent: empty.
+  absl::StatusOr<std::vector<std::string>> Strings(absl::string_view field, int64_t max_entries = 64) const;
+  // Each in [min, max]. Absent: empty.
+  absl::StatusOr<std::vector<double>> Numbers(absl::string_view field, double min, double max,
+                                              int64_t max_entries) const;
   // One of `known`; the message lists them.
   absl::StatusOr<std::string> OneOf(absl::string_view field, absl::Span<const absl::string_view> known,
                                     absl::string_view fallback) const;
-  // A nested object. Call Has() first.
+  // A nested object, which is needed.
   absl::StatusOr<ConfigReader> Object(absl::string_view field) const;
   // The field's ids (one number or a list) below `limit`; others are dropped, since no model of that
   // vocabulary can answer them (transformers' defaults name such ids for small vocabularies).
   absl::StatusOr<std::vector<int64_t>> TokenIds(absl::string_view field, int64_t limit) const;
   // The field asks for something we do not do.
   absl::Status Refuse(absl::string_view field, absl::string_view why) const;
+  // "<where>: <field> <what>".
+  absl::Status Bad(absl::string_view field, absl::string_view what) const;
 
  private:
   const nlohmann::json* Find(absl::string_view field) const;
-  absl::Status Bad(absl::string_view field, absl::string_view what) const;
 
   const nlohmann::json& object_;
   std::string where_;

@@ -87,15 +87,16 @@ void RmsNormBackwardWeight(const T* grad_y_TD, const T* x_TD, const float* rstd_
 }
 
 template <typename T>
-void Rotate(const T* x_THC, const float* cos_Th, const float* sin_Th, float direction, int64_t num_tokens,
-            int64_t num_heads, int64_t half, T* y_THC) {
+void Rotate(const T* x_THC, int64_t token_stride, int64_t head_stride, const float* cos_Th,
+            const float* sin_Th, float direction, int64_t num_tokens, int64_t num_heads, int64_t head_dim,
+            int64_t half, T* y_THC) {
 #pragma omp parallel for schedule(static) if (VN_PARALLEL_IF(num_tokens * num_heads * half))
   for (int64_t t = 0; t < num_tokens; ++t) {
     const float* const cos = cos_Th + t * half;
     const float* const sin = sin_Th + t * half;
     for (int64_t head = 0; head < num_heads; ++head) {
-      const T* const x = x_THC + (t * num_heads + head) * 2 * half;
-      T* const y = y_THC + (t * num_heads + head) * 2 * half;
+      const T* const x = x_THC + t * token_stride + head * head_stride;
+      T* const y = y_THC + (t * num_heads + head) * head_dim;
       for (int64_t i = 0; i < half; ++i) {
         const float a = float(x[i]);
         const float b = float(x[i + half]);
@@ -103,16 +104,18 @@ void Rotate(const T* x_THC, const float* cos_Th, const float* sin_Th, float dire
         y[i] = T(a * cos[i] - b * turn);
         y[i + half] = T(b * cos[i] + a * turn);
       }
+      for (int64_t i = 2 * half; i < head_dim; ++i) y[i] = x[i];
     }
   }
 }
 
-#define VN_INSTANTIATE(T)                                                                                 \
-  template void RmsNormForward<T>(const T*, const float*, double, int64_t, int64_t, T*, float*);          \
-  template void RmsNormBackwardInput<T>(const T*, const T*, const float*, const float*, int64_t, int64_t, \
-                                        T*);                                                              \
-  template void RmsNormBackwardWeight<T>(const T*, const T*, const float*, int64_t, int64_t, float*);     \
-  template void Rotate<T>(const T*, const float*, const float*, float, int64_t, int64_t, int64_t, T*);
+#define VN_INSTANTIATE(T)                                                                                  \
+  template void RmsNormForward<T>(const T*, const float*, double, int64_t, int64_t, T*, float*);           \
+  template void RmsNormBackwardInput<T>(const T*, const T*, const float*, const float*, int64_t, int64_t,  \
+                                        T*);                                                               \
+  template void RmsNormBackwardWeight<T>(const T*, const T*, const float*, int64_t, int64_t, float*);      \
+  template void Rotate<T>(const T*, int64_t, int64_t, const float*, const float*, float, int64_t, int64_t, \
+                          int64_t, int64_t, T*);
 VN_INSTANTIATE(float)
 VN_INSTANTIATE(c10::BFloat16)
 #undef VN_INSTANTIATE

@@ -24,9 +24,12 @@ template <typename T>
 void RmsNormBackwardWeight(const T* grad_y_TD, const T* x_TD, const float* rstd_T, int64_t num_tokens,
                            int64_t width, float* grad_weight_D);
 
-// Rotates each head's pairs (i, i + half), half = C / 2, by the token's angles; `direction` -1 turns back.
+// Rotates the first 2 * half numbers of each head: pairs (i, i + half) by the token's angles; `direction` -1
+// turns back. The rest of a head is copied. Token t and head h of x start at t * token_stride + h *
+// head_stride; y is [T, H, C] without gaps.
 template <typename T>
-void Rotate(const T* x_THC, const float* cos_Th, const float* sin_Th, float direction, int64_t num_tokens,
-            int64_t num_heads, int64_t half, T* y_THC);
+void Rotate(const T* x_THC, int64_t token_stride, int64_t head_stride, const float* cos_Th,
+            const float* sin_Th, float direction, int64_t num_tokens, int64_t num_heads, int64_t head_dim,
+            int64_t half, T* y_THC);
 
 }  // namespace vernier::models::kernels

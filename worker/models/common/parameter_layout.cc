@@ -1,7 +1,5 @@
 #include "worker/models/common/parameter_layout.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cstring>
 #include <optional>
@@ -14,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 namespace {
@@ -86,13 +85,35 @@ int ParameterLayout::AddLinear(std::string name, int64_t in_features, int64_t ou
   return sites_.back().index;
 }
 
+int ParameterLayout::AddHead(std::string name, int embedding, bool tied, std::string alias) {
+  head_ = {name, std::move(alias), embedding, tied};
+  if (tied) return embedding;
+  return Add(std::move(name), wanted_.at(embedding).shape);
+}
+
+std::string ParameterLayout::TiedHeadProblem(const StoredTensor& head, const StoredTensor& embedding) const {
+  const auto head_dtype = TorchDtype(head.view.dtype), embedding_dtype = TorchDtype(embedding.view.dtype);
+  // What is wrong with the embedding is said elsewhere.
+  if (!embedding_dtype.has_value() || embedding.view.shape != wanted_.at(head_.embedding).shape) return "";
+  const bool same = head.view.shape == embedding.view.shape && head_dtype.has_value() &&
+                    (head_dtype == embedding_dtype
+                         ? head.view.bytes == embedding.view.bytes
+                         : at::equal(Materialise(head, *head_dtype, at::kFloat, /*may_share=*/true),
+                                     Materialise(embedding, *embedding_dtype, at::kFloat, true)));
+  if (same) return "";
+  return absl::StrCat("tensor \"", head.view.name, "\" differs from the embedding \"", embedding.view.name,
+                      "\" although config.json ties them; set tie_word_embeddings to false to keep both, or "
+                      "remove the tensor");
+}
+
 absl::StatusOr<std::vector<Parameter>> ParameterLayout::Load(const ModelFolder& folder,
                                                              const Options& options) const {
   const auto& stored = folder.tensors();
   const bool is_bare = std::none_of(stored.begin(), stored.end(), [&](const auto& entry) {
     return absl::StartsWith(entry.first, options.base_prefix);
   });
-  const auto name_in_files = [&](absl::string_view name) {
+  const auto name_in_files = [&](absl::string_view name) -> absl::string_view {
+    if (name == head_.name && !stored.contains(name)) return head_.alias.empty() ? name : head_.alias;
     return is_bare ? absl::StripPrefix(name, options.base_prefix) : name;
   };
   std::vector<std::string> problems;
@@ -101,6 +122,11 @@ absl::StatusOr<std::vector<Parameter>> ParameterLayout::Load(const ModelFolder& 
     const auto found = stored.find(name_in_files(wanted.name));
     if (found == stored.end()) {
       problems.push_back(absl::StrCat("tensor \"", wanted.name, "\" is missing"));
+      if (wanted.name == head_.name) {
+        absl::StrAppend(&problems.back(),
+                        " and config.json does not tie it to the embedding; set "
+                        "tie_word_embeddings to true if the embedding is the head");
+      }
       continue;
     }
     const storage::TensorView& view = found->second.view;
@@ -111,6 +137,15 @@ absl::StatusOr<std::vector<Parameter>> ParameterLayout::Load(const ModelFolder& 
     } else if (!TorchDtype(view.dtype).has_value()) {
       problems.push_back(absl::StrCat("tensor \"", wanted.name, "\" is ", storage::DtypeName(view.dtype),
                                       "; supported: F32, F16, BF16"));
+    }
+  }
+  if (head_.tied) {
+    const auto head = stored.find(name_in_files(head_.name));
+    const auto embedding = stored.find(name_in_files(wanted_.at(head_.embedding).name));
+    if (head != stored.end() && embedding != stored.end()) {
+      used.insert(head->second.view.name);
+      const std::string problem = TiedHeadProblem(head->second, embedding->second);
+      if (!problem.empty()) problems.push_back(problem);
     }
   }
   std::vector<std::string> left_over;

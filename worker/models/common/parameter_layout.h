@@ -26,6 +26,9 @@ class ParameterLayout {
   // The weight and, with `has_bias`, the bias of `name` ("...q_proj"). `weight_is_io`: stored as [in, out].
   int AddLinear(std::string name, int64_t in_features, int64_t out_features, bool has_bias,
                 bool weight_is_io = false);
+  // The output projection `name`: the embedding itself (a parameter added before) when `tied`, else a matrix
+  // of its shape. Files may call it `alias`.
+  int AddHead(std::string name, int embedding, bool tied, std::string alias = "");
 
   struct Options {
     at::ScalarType compute_dtype = at::kFloat;
@@ -36,7 +39,8 @@ class ParameterLayout {
   };
   // The declared parameters with their tensors. Matrices whose dtype already matches share the file's memory
   // map, which they keep open; all else is converted once. InvalidArgument: tensors are missing, misshapen,
-  // of an unsupported dtype or left over (each named, the first ten).
+  // of an unsupported dtype or left over (each named, the first ten); a head beside a tied embedding that
+  // differs from it.
   absl::StatusOr<std::vector<Parameter>> Load(const ModelFolder& folder, const Options& options) const;
 
   const std::vector<LinearSite>& linear_sites() const { return sites_; }
@@ -46,9 +50,17 @@ class ParameterLayout {
     std::string name;
     std::vector<int64_t> shape;
   };
+  struct Head {
+    std::string name, alias;
+    int embedding = -1;
+    bool tied = false;
+  };
   int Add(std::string name, std::vector<int64_t> shape);
+  // What is wrong with a head that the files keep beside a tied embedding; "": nothing.
+  std::string TiedHeadProblem(const StoredTensor& head, const StoredTensor& embedding) const;
 
   std::vector<Wanted> wanted_;
+  Head head_;
   std::vector<LinearSite> sites_;
 };
 

@@ -1,9 +1,8 @@
 #include "worker/models/common/rms_norm.h"
 
-#include <torch/torch.h>
-
 #include "worker/models/common/dispatch.h"
 #include "worker/models/common/kernels.h"
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 namespace {

@@ -1,123 +1,175 @@
 #include "worker/models/common/rotary.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <string>
+#include <utility>
 
-#include "common/status_macros.h"
 #include "worker/models/common/dispatch.h"
 #include "worker/models/common/kernels.h"
+#include "worker/models/torch.h"
 
 namespace vernier::models {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
-
-constexpr absl::string_view kKnownScalings[] = {"default", "linear", "llama3"};
-constexpr double kMaxFactor = 1e4;
+using Scaling = RotaryOptions::Scaling;
 
 // x [T, H, C] or [T, H * C] -> [T, H, C].
 at::Tensor Turn(const at::Tensor& x, const RotaryAngles& angles, float direction) {
   const int64_t num_tokens = angles.cos_Th.size(0);
   const int64_t half = angles.cos_Th.size(1);
-  const at::Tensor source = x.contiguous();
-  const int64_t num_heads = x.dim() == 3 ? x.size(1) : x.size(1) / (2 * half);
-  at::Tensor y = at::empty({num_tokens, num_heads, 2 * half}, source.options());
+  const int64_t head_dim = angles.head_dim;
+  const at::Tensor source = x.stride(-1) == 1 ? x : x.contiguous();
+  const bool by_head = source.dim() == 3;
+  const int64_t num_heads = by_head ? source.size(1) : source.size(1) / head_dim;
+  at::Tensor y = at::empty({num_tokens, num_heads, head_dim}, source.options());
   ForElementType(source, [&](auto element) {
     using T = decltype(element);
-    kernels::Rotate<T>(source.const_data_ptr<T>(), angles.cos_Th.const_data_ptr<float>(),
-                       angles.sin_Th.const_data_ptr<float>(), direction, num_tokens, num_heads, half,
-                       y.mutable_data_ptr<T>());
+    kernels::Rotate<T>(source.const_data_ptr<T>(), source.stride(0), by_head ? source.stride(1) : head_dim,
+                       angles.cos_Th.const_data_ptr<float>(), angles.sin_Th.const_data_ptr<float>(),
+                       direction, num_tokens, num_heads, head_dim, half, y.mutable_data_ptr<T>());
   });
   return y;
 }
 
 class Function final : public torch::autograd::Function<Function> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x_TF, const at::Tensor& cos_Th,
-                            const at::Tensor& sin_Th) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& cos_Th,
+                            const at::Tensor& sin_Th, int64_t head_dim) {
     context->save_for_backward({cos_Th, sin_Th});
-    return Turn(x_TF, {cos_Th, sin_Th}, 1.0f);
+    context->saved_data["head_dim"] = head_dim;
+    context->saved_data["flat"] = x.dim() == 2;
+    return Turn(x, {cos_Th, sin_Th, head_dim}, 1.0f);
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
     const auto saved = context->get_saved_variables();
-    return {Turn(grads[0], {saved[0], saved[1]}, -1.0f).flatten(1), at::Tensor(), at::Tensor()};
+    const at::Tensor grad =
+        Turn(grads[0], {saved[0], saved[1], context->saved_data["head_dim"].toInt()}, -1.0f);
+    return {context->saved_data["flat"].toBool() ? grad.flatten(1) : grad, {}, {}, {}};
   }
 };
 
+// theta^(2 i / R), fp32 operations in transformers' order: at position 8,192 one unit in the last place of a
+// frequency is visible.
+at::Tensor Periods(double theta, int64_t rotated) {
+  const at::Tensor exponent =
+      at::arange(0, rotated, 2, at::TensorOptions().dtype(at::kFloat)) / static_cast<double>(rotated);
+  return at::pow(at::Scalar(theta), exponent);
+}
+
+at::Tensor YarnFrequencies(const RotaryOptions& options) {
+  const double rotated = static_cast<double>(options.rotated);
+  // The pair that makes `turns` turns within the original context.
+  const auto pair_of = [&](double turns) {
+    const double context = static_cast<double>(options.original_max_positions);
+    return rotated * std::log(context / (turns * 2.0 * std::numbers::pi)) / (2.0 * std::log(options.theta));
+  };
+  double low = pair_of(options.beta_fast);
+  double high = pair_of(options.beta_slow);
+  if (options.whole_bounds) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, rotated - 1.0);
+  if (low == high) high += 0.001;
+  const at::Tensor pair = at::arange(options.rotated / 2, at::TensorOptions().dtype(at::kFloat));
+  const at::Tensor keep = 1.0 - ((pair - low) / (high - low)).clamp(0.0, 1.0);
+  const at::Tensor periods = Periods(options.theta, options.rotated);
+  return (periods * options.factor).reciprocal() * (1.0 - keep) + periods.reciprocal() * keep;
+}
+
+at::Tensor Llama3Frequencies(const RotaryOptions& options) {
+  at::Tensor frequencies = Periods(options.theta, options.rotated).reciprocal();
+  float* const f = frequencies.mutable_data_ptr<float>();
+  const double context = static_cast<double>(options.original_max_positions);
+  const double low = options.low_frequency_factor;
+  const double high = options.high_frequency_factor;
+  for (int64_t i = 0; i < frequencies.numel(); ++i) {
+    const double wavelength = 2.0 * std::numbers::pi / f[i];
+    // 0: a turn takes longer than the original context allows, divide; 1: short enough, keep.
+    const double keep = std::clamp((context / wavelength - low) / (high - low), 0.0, 1.0);
+    f[i] = static_cast<float>((1.0 - keep) * f[i] / options.factor + keep * f[i]);
+  }
+  return frequencies;
+}
+
 }  // namespace
 
-absl::StatusOr<RotaryOptions> ReadRotaryOptions(const ConfigReader& config, int64_t head_dim,
-                                                int64_t max_positions) {
-  RotaryOptions options;
-  options.head_dim = head_dim;
-  const auto read_common = [&options](const ConfigReader& fields) -> absl::Status {
-    VN_ASSIGN_OR_RETURN(options.theta, fields.Number("rope_theta", 1.0, 1e12, options.theta));
-    VN_ASSIGN_OR_RETURN(const double rotated, fields.Number("partial_rotary_factor", 0.0, 1.0, 1.0));
-    if (rotated == 1.0) return absl::OkStatus();
-    return fields.Refuse("partial_rotary_factor", "every number of a head must turn");
-  };
-  VN_RETURN_IF_ERROR(read_common(config));
-  const absl::string_view field = config.Has("rope_scaling") ? "rope_scaling" : "rope_parameters";
-  if (!config.Has(field)) return options;
-  VN_ASSIGN_OR_RETURN(const ConfigReader rope, config.Object(field));
-  VN_RETURN_IF_ERROR(read_common(rope));
-  VN_ASSIGN_OR_RETURN(const std::string kind,
-                      rope.OneOf(rope.Has("rope_type") ? "rope_type" : "type", kKnownScalings, "default"));
-  if (kind == "default") return options;
-  VN_ASSIGN_OR_RETURN(options.factor, rope.Number("factor", 1.0, kMaxFactor));
-  if (kind == "linear") {
-    options.scaling = RotaryOptions::Scaling::kLinear;
-    return options;
-  }
-  options.scaling = RotaryOptions::Scaling::kLlama3;
-  VN_ASSIGN_OR_RETURN(options.low_frequency_factor, rope.Number("low_freq_factor", 1e-3, kMaxFactor));
-  VN_ASSIGN_OR_RETURN(options.high_frequency_factor, rope.Number("high_freq_factor", 1e-3, kMaxFactor));
-  if (options.high_frequency_factor <= options.low_frequency_factor) {
-    return rope.Refuse("high_freq_factor", "it must be above low_freq_factor");
-  }
-  VN_ASSIGN_OR_RETURN(options.original_max_positions,
-                      rope.Int("original_max_position_embeddings", 1, kMaxPositions, max_positions));
-  return options;
+Rotary::Rotary(RotaryOptions options)
+    : options_([&options] {
+        if (options.rotated == 0) options.rotated = options.head_dim;
+        return std::move(options);
+      }()) {
+  frequencies_h_ = FrequenciesOf(options_.original_max_positions);
 }
 
-Rotary::Rotary(const RotaryOptions& options) {
-  // fp32 operations in transformers' order: at position 8,192 one unit in the last place of a frequency is
-  // visible.
-  const at::Tensor exponent = at::arange(0, options.head_dim, 2, at::TensorOptions().dtype(at::kFloat)) /
-                              static_cast<double>(options.head_dim);
-  at::Tensor frequencies = at::pow(at::Scalar(options.theta), exponent).reciprocal();
-  if (options.scaling == RotaryOptions::Scaling::kLinear) {
-    frequencies = frequencies / options.factor;
-  } else if (options.scaling == RotaryOptions::Scaling::kLlama3) {
-    float* const f = frequencies.mutable_data_ptr<float>();
-    const double context = static_cast<double>(options.original_max_positions);
-    const double low = options.low_frequency_factor;
-    const double high = options.high_frequency_factor;
-    for (int64_t i = 0; i < frequencies.numel(); ++i) {
-      const double wavelength = 2.0 * std::numbers::pi / f[i];
-      // 0: a turn takes longer than the original context allows, divide; 1: short enough, keep.
-      const double keep = std::clamp((context / wavelength - low) / (high - low), 0.0, 1.0);
-      f[i] = static_cast<float>((1.0 - keep) * f[i] / options.factor + keep * f[i]);
+bool Rotary::DependsOnLength() const {
+  return options_.scaling == Scaling::kDynamic || options_.scaling == Scaling::kLongRope;
+}
+
+bool Rotary::SwitchesBetween(int64_t cached, int64_t length) const {
+  return options_.scaling == Scaling::kLongRope && cached > 0 && cached <= options_.original_max_positions &&
+         length > options_.original_max_positions;
+}
+
+at::Tensor Rotary::FrequenciesOf(int64_t length) const {
+  const double original = static_cast<double>(options_.original_max_positions);
+  switch (options_.scaling) {
+    case Scaling::kNone:
+      break;
+    case Scaling::kLinear:
+      return Periods(options_.theta, options_.rotated).reciprocal() / options_.factor;
+    case Scaling::kDynamic: {
+      if (length <= options_.original_max_positions) break;
+      const double rotated = static_cast<double>(options_.rotated);
+      const double growth =
+          options_.factor * static_cast<double>(length) / original - (options_.factor - 1.0);
+      return Periods(options_.theta * std::pow(growth, rotated / (rotated - 2.0)), options_.rotated)
+          .reciprocal();
+    }
+    case Scaling::kYarn:
+      return YarnFrequencies(options_);
+    case Scaling::kLongRope: {
+      const bool is_long = length > options_.original_max_positions;
+      const at::Tensor factors = torch::tensor(is_long ? options_.long_factors : options_.short_factors,
+                                               at::TensorOptions().dtype(at::kFloat));
+      return (factors * Periods(options_.theta, options_.rotated)).reciprocal();
+    }
+    case Scaling::kLlama3:
+      return Llama3Frequencies(options_);
+  }
+  return Periods(options_.theta, options_.rotated).reciprocal();
+}
+
+RotaryAngles Rotary::At(const at::Tensor& positions_T, const std::vector<int64_t>& row_offsets,
+                        int64_t past) const {
+  at::Tensor angles_Th = positions_T.to(at::kFloat).unsqueeze(1) * frequencies_h_;
+  if (DependsOnLength()) {
+    for (size_t row = 0; row + 1 < row_offsets.size(); ++row) {
+      const int64_t begin = row_offsets[row];
+      const int64_t length = row_offsets[row + 1] - begin;
+      if (past + length <= options_.original_max_positions) continue;
+      angles_Th.narrow(0, begin, length)
+          .copy_(positions_T.narrow(0, begin, length).to(at::kFloat).unsqueeze(1) *
+                 FrequenciesOf(past + length));
     }
   }
-  frequencies_h_ = frequencies;
+  RotaryAngles angles = {angles_Th.cos(), angles_Th.sin(), options_.head_dim};
+  if (options_.attention_factor != 1.0) {
+    angles.cos_Th.mul_(options_.attention_factor);
+    angles.sin_Th.mul_(options_.attention_factor);
+  }
+  return angles;
 }
 
-RotaryAngles Rotary::At(const at::Tensor& positions_T) const {
-  const at::Tensor angles_Th = positions_T.to(at::kFloat).unsqueeze(1) * frequencies_h_;
-  return {angles_Th.cos(), angles_Th.sin()};
-}
-
-at::Tensor ApplyRotary(const at::Tensor& x_TF, const RotaryAngles& angles) {
-  if (at::GradMode::is_enabled() && x_TF.requires_grad())
-    return Function::apply(x_TF, angles.cos_Th, angles.sin_Th);
-  return Turn(x_TF, angles, 1.0f);
+at::Tensor ApplyRotary(const at::Tensor& x, const RotaryAngles& angles) {
+  if (at::GradMode::is_enabled() && x.requires_grad())
+    return Function::apply(x, angles.cos_Th, angles.sin_Th, angles.head_dim);
+  return Turn(x, angles, 1.0f);
 }
 
 }  // namespace vernier::models

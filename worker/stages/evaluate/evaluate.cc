@@ -1,7 +1,5 @@
 #include "worker/stages/evaluate/evaluate.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -14,6 +12,7 @@
 #include "common/philox.h"
 #include "common/status_macros.h"
 #include "worker/data/text/decode_stream.h"
+#include "worker/models/torch.h"
 #include "worker/stages/answer.h"
 #include "worker/stages/artifact.h"
 #include "worker/stages/evaluate/metric.h"

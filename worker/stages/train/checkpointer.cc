@@ -61,6 +61,8 @@ absl::Status Checkpointer::Write(const Snapshot& snapshot) const {
   VN_RETURN_IF_ERROR(writer.AddTensors(kStatePart, ViewsOf(snapshot.buffers)));
   context_.faults.At(trainer::FaultPoint::kDuringCheckpoint, snapshot.step);
   if (snapshot.best != nullptr) VN_RETURN_IF_ERROR(writer.AddTensors(kBestPart, ViewsOf(*snapshot.best)));
+  VN_RETURN_IF_ERROR(writer.AddTensors(storage::kLedgerName, storage::TensorsOf(snapshot.ledger),
+                                       storage::LedgerMetadata()));
   context_.faults.At(trainer::FaultPoint::kBeforeManifest, snapshot.step);
   VN_ASSIGN_OR_RETURN(const storage::CheckpointWriter::Committed committed,
                       writer.Commit(snapshot.state, {{"job", task.job()}, {"stage", task.stage()}}));
@@ -95,6 +97,10 @@ absl::StatusOr<Restored> RestoreCheckpoint(storage::ObjectStore& store, const st
     VN_ASSIGN_OR_RETURN(const storage::SafetensorsFile best, checkpoint->Tensors(kBestPart));
     VN_ASSIGN_OR_RETURN(Buffers best_buffers, ReadBuffers(best, key));
     restored.best = std::make_shared<const Buffers>(std::move(best_buffers));
+  }
+  if (checkpoint->manifest().Find(storage::kLedgerFile) != nullptr) {
+    VN_ASSIGN_OR_RETURN(const storage::SafetensorsFile ledger, checkpoint->Tensors(storage::kLedgerName));
+    VN_ASSIGN_OR_RETURN(restored.ledger, storage::ReadLedger(ledger, key));
   }
   VN_RETURN_IF_ERROR(RestoreBuffers(buffers, "", key, run));
   run.set_num_updates(restored.state.num_updates);

@@ -2,6 +2,7 @@
 //
 //   state.safetensors  every trained parameter and optimiser buffer (Run::State)
 //   best.safetensors   the parameters of the best validation so far, where the stage publishes those
+//   ledger.safetensors what every row cost so far (docs/formats/ledger.md)
 //   state.json         TrainState and its identity
 #pragma once
 
@@ -15,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "storage/ledger.h"
 #include "worker/stages/stage.h"
 #include "worker/stages/train/buffers.h"
 #include "worker/stages/train/train_state.h"
@@ -26,7 +28,8 @@ struct Snapshot {
   int64_t step = 0;
   Buffers buffers;
   std::shared_ptr<const Buffers> best;  // null: none; shared with the loop, which never changes it
-  bool is_best = false;                 // this step's validation is the best so far
+  storage::Ledger ledger;
+  bool is_best = false;  // this step's validation is the best so far
   nlohmann::json state;
 };
 
@@ -66,6 +69,7 @@ class Checkpointer {
 struct Restored {
   TrainState state;
   std::shared_ptr<const Buffers> best;
+  std::optional<storage::Ledger> ledger;  // none: the checkpoint was written by a version without one
 };
 
 // Reads the checkpoint in the folder `key` into `run`: exact, bit by bit. DataLoss: it is gone or damaged;

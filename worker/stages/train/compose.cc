@@ -16,9 +16,10 @@ namespace vernier::stages {
 namespace {
 
 absl::StatusOr<data::BatchPlan> MakePlan(const v1::TrainStage& stage, const data::PreparedRows& rows,
-                                         uint64_t seed) {
+                                         const data::PreparedFacts& facts, uint64_t seed) {
   data::BatchPlanOptions options;
   options.seed = seed;
+  options.mixture = facts.mixture;
   if (stage.batch().size_case() == v1::Batch::kRows) options.batch_rows = stage.batch().rows();
   if (stage.batch().size_case() == v1::Batch::kTokens) options.batch_tokens = stage.batch().tokens();
   if (stage.has_virtual_shards()) options.virtual_shards = stage.virtual_shards();
@@ -100,7 +101,7 @@ absl::StatusOr<TrainSetup> Compose(const StageContext& context) {
                       OpenRows(context.store, task.prepared_key(), data::Split::kValidation, model.config()));
   setup.validation = std::make_unique<data::PreparedRows>(std::move(validation));
   VN_ASSIGN_OR_RETURN(const data::PreparedFacts facts, data::ReadFacts(context.store, task.prepared_key()));
-  VN_ASSIGN_OR_RETURN(data::BatchPlan plan, MakePlan(stage, *setup.train, seed));
+  VN_ASSIGN_OR_RETURN(data::BatchPlan plan, MakePlan(stage, *setup.train, facts, seed));
   setup.plan = std::make_unique<data::BatchPlan>(std::move(plan));
   setup.forward = {.micro_batch_tokens = setup.plan->options().micro_batch_tokens,
                    .layout = setup.plan->options().layout};

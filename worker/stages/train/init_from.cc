@@ -1,7 +1,5 @@
 #include "worker/stages/train/init_from.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -9,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/models/torch.h"
 
 namespace vernier::stages {
 namespace {

@@ -38,7 +38,8 @@ TrainLoop::TrainLoop(const StageContext& context, TrainSetup& setup, trainer::Ta
                StepperOptions(context.task.train().stage(), setup)),
       checkpointer_(context, context.task.train().output_key()),
       progress_(context.events),
-      stop_rule_(setup.cadence.early_stop) {}
+      stop_rule_(setup.cadence.early_stop),
+      ledger_(*setup.train, *setup.validation) {}
 
 absl::Status TrainLoop::Resume(const std::string& key, const std::string& manifest_sha256) {
   VN_ASSIGN_OR_RETURN(Restored restored,
@@ -49,6 +50,7 @@ absl::Status TrainLoop::Resume(const std::string& key, const std::string& manife
       (best_ == nullptr) != (!setup_.cadence.publish_best || !state_.best.has_value())) {
     return absl::DataLossError(absl::StrCat(key, ": its state does not fit the stage"));
   }
+  if (restored.ledger.has_value()) VN_RETURN_IF_ERROR(ledger_.Restore(*std::move(restored.ledger), key));
   stop_rule_.set_state(state_.stop_rule);
   last_checkpoint_step_ = state_.step;
   outcome_.step = state_.step;
@@ -99,7 +101,9 @@ absl::StatusOr<bool> TrainLoop::Validate() {
   state_.validation_seconds += last_validation_seconds_;
   state_.newest = validation;
   if (state_.step == 0) state_.first = validation;
-  if (!state_.best.has_value() || loss < LossOf(state_.best->sums)) {
+  const bool best = !state_.best.has_value() || loss < LossOf(state_.best->sums);
+  ledger_.AddValidation(state_.step, *sums, best);
+  if (best) {
     state_.best = validation;
     if (setup_.cadence.publish_best) {
       best_ = std::make_shared<const Buffers>(CopyBuffers(*setup_.run, kParameterPrefix));
@@ -126,6 +130,7 @@ absl::Status TrainLoop::StartCheckpoint() {
   snapshot.step = state_.step;
   snapshot.buffers = CopyBuffers(*setup_.run, "");
   snapshot.best = best_;
+  snapshot.ledger = ledger_.ledger();
   snapshot.is_best = state_.best.has_value() && state_.best->step == state_.step;
   state_.num_updates = setup_.run->num_updates();
   snapshot.state = ToJson(state_, setup_.identity);
@@ -158,7 +163,14 @@ absl::Status TrainLoop::DoStep() {
         "warning",
         absl::StrCat("step ", state_.step, ": the loss or gradient was not finite; computed again, it was"));
   }
-  if (result.updated) state_.train_loss = LossOf(result.sums);
+  if (result.updated) {
+    state_.train_loss = LossOf(result.sums);
+    if (!ledger_.AddStep(state_.step, result.rows, result.row_sums)) {
+      context_.events.ReportLog(
+          "warning", absl::StrCat("the row ledger is full: it ends before step ", state_.step, " (",
+                                  RowLedger::kMaxVisits, " visits)"));
+    }
+  }
   ReportStep(result, seconds);
   return absl::OkStatus();
 }

@@ -14,6 +14,7 @@
 #include "worker/stages/train/cadence.h"
 #include "worker/stages/train/checkpointer.h"
 #include "worker/stages/train/compose.h"
+#include "worker/stages/train/row_ledger.h"
 #include "worker/stages/train/stepper.h"
 #include "worker/stages/train/train_state.h"
 
@@ -35,6 +36,8 @@ class TrainLoop {
   // data.
   int64_t published_step() const;
   std::optional<double> published_loss() const;
+  // What every row cost at every visit.
+  const storage::Ledger& ledger() const { return ledger_.ledger(); }
 
  private:
   // What is published: the best validation, or the newest.
@@ -61,6 +64,7 @@ class TrainLoop {
   ProgressReporter progress_;
   StopRule stop_rule_;
   TrainState state_;
+  RowLedger ledger_;
   std::shared_ptr<const Buffers> best_;  // parameters of the best validation; null unless those are published
   int64_t last_checkpoint_step_ = -1;
   double recent_step_seconds_ = 0.0;  // moving mean; 0 = none yet

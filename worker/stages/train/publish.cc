@@ -1,7 +1,5 @@
 #include "worker/stages/train/publish.h"
 
-#include <torch/torch.h>
-
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,7 +8,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/models/torch.h"
 #include "worker/stages/artifact.h"
+#include "worker/stages/train/row_ledger.h"
 #include "worker/stages/train/serve_check.h"
 #include "worker/trainer/torch_call.h"
 
@@ -22,6 +22,8 @@ namespace {
 constexpr double kExactTolerance = 1e-5;
 // A 16-bit file rounds every weight to 8 bits of mantissa (2^-9 relative); errors of a few layers add up.
 constexpr double kRoundedTolerance = 3e-2;
+// Rows of a split that the ledger shows the text of.
+constexpr int64_t kPreviews = 200;
 
 absl::StatusOr<storage::Dtype> DtypeOf(const at::Tensor& tensor) {
   switch (tensor.scalar_type()) {
@@ -95,7 +97,8 @@ absl::StatusOr<Published> Publish(const StageContext& context, TrainSetup& setup
                       trainer::TorchCall("exporting", [&] { return tuning.Export(task.model_name()); }));
   ArtifactWriter writer(context.store, context.task, task.output_key(), exported.kind);
   VN_ASSIGN_OR_RETURN(const std::vector<storage::TensorView> views, ViewsOf(exported));
-  VN_RETURN_IF_ERROR(writer.AddTensors(exported.tensor_file, views));
+  // Loaders of the ecosystem look for this entry.
+  VN_RETURN_IF_ERROR(writer.AddTensors(exported.tensor_file, views, {{"format", "pt"}}));
   if (!exported.config_file.empty()) {
     VN_RETURN_IF_ERROR(writer.AddBytes(exported.config_file, exported.config.dump(2) + "\n"));
   }
@@ -127,6 +130,23 @@ absl::StatusOr<Published> Publish(const StageContext& context, TrainSetup& setup
   if (valid_loss.has_value()) fields["valid_loss"] = *valid_loss;
   VN_ASSIGN_OR_RETURN(published.artifact, writer.Commit(fields));
   return published;
+}
+
+absl::StatusOr<v1::Artifact> PublishLedger(const StageContext& context, const TrainSetup& setup,
+                                           const storage::Ledger& ledger, int64_t step) {
+  ArtifactWriter writer(context.store, context.task, context.task.train().output_key(), kLedgerKind);
+  VN_RETURN_IF_ERROR(
+      writer.AddTensors(storage::kLedgerFile, storage::TensorsOf(ledger), storage::LedgerMetadata()));
+  const absl::StatusOr<std::unique_ptr<data::Tokenizer>> tokenizer = LoadTokenizer(*setup.base);
+  if (tokenizer.ok()) {
+    VN_RETURN_IF_ERROR(
+        writer.AddBytes(storage::kLedgerPreviewsFile,
+                        LedgerPreviews(ledger, *setup.train, *setup.validation, **tokenizer, kPreviews)));
+  } else {
+    context.events.ReportLog("warning",
+                             absl::StrCat("the ledger shows no text: ", tokenizer.status().message()));
+  }
+  return writer.Commit({{"step", step}, {"base_digest", setup.base->digest}});
 }
 
 }  // namespace vernier::stages

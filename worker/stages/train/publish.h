@@ -3,6 +3,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "storage/ledger.h"
 #include "vernier/v1/artifact.pb.h"
 #include "worker/stages/stage.h"
 #include "worker/stages/train/compose.h"
@@ -19,5 +20,9 @@ struct Published {
 // nothing is published.
 absl::StatusOr<Published> Publish(const StageContext& context, TrainSetup& setup, int64_t step,
                                   std::optional<double> valid_loss);
+
+// Publishes the row ledger as an artifact of its own, with previews of the rows that cost most.
+absl::StatusOr<v1::Artifact> PublishLedger(const StageContext& context, const TrainSetup& setup,
+                                           const storage::Ledger& ledger, int64_t step);
 
 }  // namespace vernier::stages

@@ -1,13 +1,12 @@
 #include "worker/stages/train/serve_check.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "common/status_macros.h"
+#include "worker/models/torch.h"
 #include "worker/trainer/labelled_batch.h"
 #include "worker/trainer/torch_call.h"
 
@@ -34,8 +33,7 @@ absl::StatusOr<ServeProbe> ProbeLogits(const models::CausalLm& model, const mode
       const at::Tensor hidden_TD = model.Hidden(labelled.tokens, overlay);
       const int64_t count = std::min(kPositions, hidden_TD.size(0));
       logits.push_back(
-          at::linear(hidden_TD.narrow(0, hidden_TD.size(0) - count, count), model.HeadWeight(overlay))
-              .to(at::kFloat));
+          model.Logits(hidden_TD.narrow(0, hidden_TD.size(0) - count, count), model.HeadWeight(overlay)));
     }
     probe.logits_NV = at::cat(logits);
     return probe;

@@ -67,6 +67,8 @@ absl::StatusOr<StepResult> Stepper::Step(int64_t step) {
     result.grad_norm = before;
     if (std::isfinite(before)) {
       result.updated = true;
+      result.rows = batch.rows;
+      result.row_sums = sums_;
       faults_.At(trainer::FaultPoint::kAfterUpdate, step + 1);
       return result;
     }

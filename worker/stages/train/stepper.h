@@ -24,6 +24,9 @@ struct StepResult {
   int64_t num_tokens = 0;  // real ones, without padding
   int64_t num_rows = 0;
   bool updated = false;
+  // Where updated: the rows of the batch (of the prepared data) and the sums of each, in batch order.
+  std::vector<int64_t> rows;
+  std::vector<objectives::RowSums> row_sums;
   bool recomputed = false;  // its first computation was not finite
   std::string not_finite;   // not "": neither was the second; says what and which rows. Nothing changed.
 };

@@ -1,0 +1,234 @@
+#include "worker/data/chunk.h"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <set>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/digest.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+#include "worker/data/policies.h"
+#include "worker/data/rows.h"
+
+namespace vernier::data {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "chunk files are little-endian");
+
+// Changing it would move rows between splits of existing datasets.
+constexpr absl::string_view kSplitKey = "vernier validation split v1:";
+
+constexpr size_t kMaxUnusedColumns = 64;
+constexpr size_t kMaxSystemPrompts = 4;
+constexpr size_t kMaxRemarks = 32;
+constexpr size_t kMaxShownId = 60;
+constexpr size_t kMaxShownColumn = 40;
+
+uint64_t HexNumber(absl::string_view digits) {
+  uint64_t number = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
+  return number;
+}
+
+absl::string_view WhyNothing(const Row& row) {
+  if (row.format != RowFormat::kMessages) return "";
+  bool any = false, weighted = false;
+  for (const Message& message : row.messages) {
+    any = any || message.role == "assistant";
+    weighted = weighted || (message.role == "assistant" && message.weight > 0);
+  }
+  if (!any) return " (no assistant message)";
+  return weighted ? "" : " (every assistant message has weight 0)";
+}
+
+// Encodes one chunk, row by row.
+class ChunkEncoder {
+ public:
+  ChunkEncoder(const RawChunk& raw, const ChunkOptions& options, const Codec* codec)
+      : raw_(raw), options_(options), codec_(codec) {
+    chunk_.rows.reserve(raw.entries.size());
+  }
+
+  absl::StatusOr<EncodedChunk> Run() {
+    for (const RawChunk::Entry& entry : raw_.entries) {
+      chunk_.rows.emplace_back().line = entry.line;
+      const absl::Status status =
+          entry.problem.empty() ? Encode(raw_.BytesOf(entry)) : absl::InvalidArgumentError(entry.problem);
+      if (status.ok()) continue;
+      // Only what is wrong with the row itself is a bad row; a missing template or our own bug ends the job.
+      if (!absl::IsInvalidArgument(status)) {
+        return Annotate(status, absl::StrCat("line ", raw_.first_line + entry.line));
+      }
+      facts().flags |= RowFacts::kBad;
+      facts().num_pieces = 0;
+      if (chunk_.reasons.size() < Findings::kMaxListed)
+        chunk_.reasons.emplace_back(row_index(), std::string(status.message()));
+    }
+    chunk_.unused_columns.assign(unused_.begin(), unused_.end());
+    return std::move(chunk_);
+  }
+
+ private:
+  RowFacts& facts() { return chunk_.rows.back(); }
+  uint32_t row_index() const { return static_cast<uint32_t>(chunk_.rows.size() - 1); }
+
+  absl::Status Encode(absl::string_view bytes) {
+    VN_ASSIGN_OR_RETURN(const Row row, ParseRow(bytes, options_.rows));
+    Describe(row);
+    if (codec_ == nullptr || row.format == RowFormat::kPreference) {
+      facts().num_pieces = 1;
+      Sign(row);
+      return absl::OkStatus();
+    }
+    if (!CheckEncodeOptions(options_.encode, row.format).ok()) {
+      facts().flags |= RowFacts::kContradicted;
+      return absl::OkStatus();
+    }
+    std::string system_prompt;
+    VN_ASSIGN_OR_RETURN(const EncodedRow encoded, EncodeRow(row, options_.encode, *codec_, &system_prompt));
+    facts().num_tokens = static_cast<uint32_t>(encoded.ids.size());
+    facts().num_trained = static_cast<uint32_t>(encoded.num_trained());
+    if (facts().num_trained == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("0 trained tokens in the row's ", encoded.ids.size(), WhyNothing(row)));
+    }
+    NoteSystemPrompt(std::move(system_prompt));
+    Sign(row);
+    Keep(encoded);
+    return absl::OkStatus();
+  }
+
+  void Describe(const Row& row) {
+    const std::string digest = row.ContentDigest();
+    facts().flags |= RowFacts::kParsed;
+    facts().format = static_cast<uint16_t>(row.format);
+    facts().form = static_cast<uint16_t>(row.form);
+    facts().content = ShortDigestOf(digest);
+    facts().split_bits = SplitBits(digest);
+    if (row.id.has_value()) {
+      facts().flags |= RowFacts::kHasId;
+      facts().id = ShortDigestOf(Sha256Hex(*row.id));
+      chunk_.row_ids.emplace_back(row_index(), Excerpt(*row.id, kMaxShownId));
+    }
+    for (const std::string& remark : row.remarks) NoteRemark(remark);
+    for (const std::string& column : row.unused_columns) {
+      if (unused_.size() < kMaxUnusedColumns) unused_.insert(Excerpt(column, kMaxShownColumn));
+    }
+  }
+
+  void Sign(const Row& row) {
+    if (!options_.sign) return;
+    const std::optional<MinHashSignature> signature = MinHash(ComparableText(row), options_.ngram_words);
+    if (!signature.has_value()) return;
+    facts().flags |= RowFacts::kSigned;
+    chunk_.signatures.push_back(*signature);
+  }
+
+  void NoteRemark(const std::string& text) {
+    const auto known = std::find_if(chunk_.remarks.begin(), chunk_.remarks.end(),
+                                    [&](const EncodedChunk::Remark& remark) { return remark.text == text; });
+    if (known != chunk_.remarks.end()) {
+      ++known->num_rows;
+    } else if (chunk_.remarks.size() < kMaxRemarks) {
+      chunk_.remarks.push_back({.first_row = row_index(), .num_rows = 1, .text = text});
+    }
+  }
+
+  void NoteSystemPrompt(std::string prompt) {
+    if (prompt.empty() || chunk_.system_prompts.size() == kMaxSystemPrompts) return;
+    const bool known = std::any_of(chunk_.system_prompts.begin(), chunk_.system_prompts.end(),
+                                   [&](const auto& seen) { return seen.second == prompt; });
+    if (!known) chunk_.system_prompts.emplace_back(row_index(), std::move(prompt));
+  }
+
+  void Keep(const EncodedRow& encoded) {
+    if (static_cast<int64_t>(encoded.ids.size()) <= options_.max_tokens) return Append(encoded);
+    facts().lost_by_truncate =
+        static_cast<uint32_t>(TokensLost(encoded, options_.max_tokens, v1::ON_OVERLONG_TRUNCATE));
+    facts().lost_by_split =
+        static_cast<uint32_t>(TokensLost(encoded, options_.max_tokens, v1::ON_OVERLONG_SPLIT));
+    for (const EncodedRow& piece : CutRow(encoded, options_.max_tokens, options_.on_overlong).pieces)
+      Append(piece);
+  }
+
+  void Append(const EncodedRow& piece) {
+    ++facts().num_pieces;
+    chunk_.pieces.push_back({.row = row_index(),
+                             .num_tokens = static_cast<uint32_t>(piece.ids.size()),
+                             .num_trained = static_cast<uint32_t>(piece.num_trained()),
+                             .prompt_length = static_cast<uint32_t>(piece.prompt_length)});
+    chunk_.ids.insert(chunk_.ids.end(), piece.ids.begin(), piece.ids.end());
+    const size_t first_run = chunk_.runs.size();
+    for (const float weight : piece.weights) {
+      if (chunk_.runs.size() == first_run || chunk_.runs.back().weight != weight) {
+        chunk_.runs.push_back({.count = 0, .weight = weight});
+      }
+      ++chunk_.runs.back().count;
+    }
+  }
+
+  const RawChunk& raw_;
+  const ChunkOptions& options_;
+  const Codec* const codec_;
+  EncodedChunk chunk_;
+  std::set<std::string> unused_;
+};
+
+}  // namespace
+
+absl::StatusOr<RawChunk> ReadChunk(Source& source) {
+  RawChunk chunk;
+  Record record;
+  while (static_cast<int64_t>(chunk.bytes.size()) < kChunkBytes &&
+         static_cast<int64_t>(chunk.entries.size()) < kChunkRecords) {
+    VN_ASSIGN_OR_RETURN(const bool more, source.Next(&record));
+    if (!more) break;
+    if (chunk.entries.empty()) chunk.first_line = record.line;
+    RawChunk::Entry& entry = chunk.entries.emplace_back();
+    entry.line = static_cast<uint32_t>(record.line - chunk.first_line);
+    entry.begin = chunk.bytes.size();
+    absl::StrAppend(&chunk.bytes, record.bytes);
+    entry.end = chunk.bytes.size();
+    entry.problem = std::move(record.problem);
+  }
+  return chunk;
+}
+
+ShortDigest ShortDigestOf(absl::string_view hex) {
+  VN_CHECK(hex.size() >= 32);
+  return {.high = HexNumber(hex.substr(0, 16)), .low = HexNumber(hex.substr(16, 16))};
+}
+
+absl::StatusOr<EncodedChunk> EncodeChunk(const RawChunk& raw, const ChunkOptions& options,
+                                         const Codec* codec) {
+  return ChunkEncoder(raw, options, codec).Run();
+}
+
+std::string ComparableText(const Row& row) {
+  std::string text;
+  for (const std::string* part : {&row.text, &row.prompt, &row.completion, &row.chosen, &row.rejected}) {
+    if (!part->empty()) absl::StrAppend(&text, *part, "\n");
+  }
+  for (const auto* messages : {&row.messages, &row.chosen_messages, &row.rejected_messages}) {
+    for (const Message& message : *messages) {
+      if (message.role == "system" || message.role == "developer") continue;
+      absl::StrAppend(&text, message.content, "\n");
+      for (const char* key : {"tool_calls", "function_call"}) {
+        const auto calls = message.object.find(key);
+        if (calls != message.object.end() && !calls->is_null()) absl::StrAppend(&text, calls->dump(), "\n");
+      }
+    }
+  }
+  return text;
+}
+
+uint64_t SplitBits(absl::string_view content_digest) {
+  // 52 bits: exact in a double.
+  return HexNumber(Sha256Hex(absl::StrCat(kSplitKey, content_digest)).substr(0, 13));
+}
+
+}  // namespace vernier::data

@@ -1,0 +1,21 @@
+#include "worker/data/report_notes.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace vernier::data {
+
+std::vector<std::string> FormatNotes(std::optional<RowFormat> format, const Codec& codec) {
+  std::vector<std::string> notes;
+  // A chat template writes them itself.
+  if (!format.has_value() || *format == RowFormat::kMessages) return notes;
+  notes.push_back(codec.eos_id().has_value()
+                      ? absl::StrCat("the end-of-sequence token (id ", *codec.eos_id(),
+                                     ") is appended to each row and trained")
+                      : "the tokenizer names no end-of-sequence token: none is appended");
+  if (codec.bos_id().has_value())
+    notes.push_back(
+        absl::StrCat("the begin-of-sequence token (id ", *codec.bos_id(), ") is put before each row"));
+  return notes;
+}
+
+}  // namespace vernier::data

@@ -1,0 +1,19 @@
+#include "worker/models/gemma3/model.h"
+
+#include <utility>
+
+#include "common/status_macros.h"
+#include "worker/models/common/decoder.h"
+#include "worker/models/gemma3/config.h"
+#include "worker/models/gemma3/weights.h"
+
+namespace vernier::models {
+
+absl::StatusOr<std::unique_ptr<CausalLm>> LoadGemma3(const ModelFolder& folder,
+                                                     at::ScalarType compute_dtype) {
+  VN_ASSIGN_OR_RETURN(Gemma3Config config, ReadGemma3Config(folder.config()));
+  DecoderWeights weights = DeclareGemma3Weights(config);
+  return LoadDecoder(folder, std::move(config.traits), std::move(weights), compute_dtype);
+}
+
+}  // namespace vernier::models
