@@ -169,16 +169,32 @@ at::Tensor Lora::Merged(const models::LinearSite& site) const {
 
 at::Tensor Lora::Linear(const models::LinearSite& site, const at::Tensor& x_TI, const at::Tensor& weight,
                         const at::Tensor& bias, const models::TokenBatch& batch) const {
-  const Factors& factors = factors_[site.index];
-  if (!factors.a_RI.defined()) return Overlay::Linear(site, x_TI, weight, bias, batch);
-  at::Tensor base_TO;
-  {
-    // The gradient to x is AddLowRank's.
-    const at::NoGradGuard no_grad;
-    base_TO = Overlay::Linear(site, x_TI, weight, bias, batch);
+  if (!factors(site).a_RI.defined()) return Overlay::Linear(site, x_TI, weight, bias, batch);
+  return Adapted({{site, weight, bias}}, x_TI, batch, dropout_.Draw(site, batch)).front();
+}
+
+std::vector<at::Tensor> Lora::LinearGroup(const std::vector<models::LinearUse>& uses, const at::Tensor& x_TI,
+                                          const models::TokenBatch& batch) const {
+  const bool together = options_.dropout == 0.0 &&
+                        std::all_of(uses.begin(), uses.end(),
+                                    [&](const auto& use) { return factors(use.site).a_RI.defined(); });
+  return together ? Adapted(uses, x_TI, batch, {}) : Overlay::LinearGroup(uses, x_TI, batch);
+}
+
+std::vector<at::Tensor> Lora::Adapted(const std::vector<models::LinearUse>& uses, const at::Tensor& x_TI,
+                                      const models::TokenBatch& batch, const DropoutMask& mask) const {
+  std::vector<at::Tensor> bases_TO;
+  std::vector<LowRankTerm> terms;
+  for (const models::LinearUse& use : uses) {
+    {
+      // The gradient to x is AddLowRank's.
+      const at::NoGradGuard no_grad;
+      bases_TO.push_back(Overlay::Linear(use.site, x_TI, use.weight, use.bias, batch));
+    }
+    const Factors& mine = factors(use.site);
+    terms.push_back({use.weight, use.site.weight_is_io, mine.a_RI, mine.b_OR, mine.scale});
   }
-  return AddLowRank(std::move(base_TO), x_TI, weight, site.weight_is_io,
-                    {factors.a_RI, factors.b_OR, factors.scale, dropout_.Draw(site, batch)});
+  return AddLowRank(std::move(bases_TO), x_TI, terms, mask);
 }
 
 absl::StatusOr<std::unique_ptr<Tuning>> CreateLora(const models::CausalLm& model, const v1::Tuning& tuning,

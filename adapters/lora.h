@@ -42,6 +42,12 @@ class Lora final : public Tuning {
 
   const Options& options() const { return options_; }
   const models::CausalLm& model() const { return model_; }
+  // One layer's trained matrices; undefined where it is not adapted.
+  struct Factors {
+    at::Tensor a_RI, b_OR;
+    double scale = 0.0;
+  };
+  const Factors& factors(const models::LinearSite& site) const { return factors_[site.index]; }
   // "base_model.model.<site>.lora_A.weight", as PEFT names them.
   static std::string NameOfA(const models::LinearSite& site);
   static std::string NameOfB(const models::LinearSite& site);
@@ -52,18 +58,23 @@ class Lora final : public Tuning {
   at::Tensor Merged(const models::LinearSite& site) const override;
   at::Tensor Linear(const models::LinearSite& site, const at::Tensor& x_TI, const at::Tensor& weight,
                     const at::Tensor& bias, const models::TokenBatch& batch) const override;
+  std::vector<at::Tensor> LinearGroup(const std::vector<models::LinearUse>& uses, const at::Tensor& x_TI,
+                                      const models::TokenBatch& batch) const override;
 
  private:
-  struct Factors {
-    at::Tensor a_RI, b_OR;  // undefined where not adapted
-    double scale = 0.0;
-  };
+  // base(x) of each, where all are adapted, plus their terms; `mask` only for a single one.
+  std::vector<at::Tensor> Adapted(const std::vector<models::LinearUse>& uses, const at::Tensor& x_TI,
+                                  const models::TokenBatch& batch, const DropoutMask& mask) const;
 
   const models::CausalLm& model_;
   const Options options_;
   const KeyedDropout dropout_;
   std::vector<Factors> factors_;  // of each linear site
 };
+
+// The same adapter in the form that servers read alike: every layer at the highest rank of all (zeros fill
+// up), alpha = rank, no rslora, the true scale in B. What it computes is equal up to rounding.
+std::unique_ptr<Lora> AtOneRank(const Lora& lora);
 
 // The adapter that tuning.lora asks for. InvalidArgument: an option out of range, a target or a module of
 // rank_by_module / alpha_by_module that the model does not have or that is no target.

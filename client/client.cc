@@ -66,7 +66,11 @@ absl::StatusOr<Endpoint> FindEndpoint(const std::string& data_dir) {
   }
   if (endpoint.token.empty()) {
     auto token = ReadLine(data_dir + "/token");
-    if (!token.ok()) return Annotate(token.status(), "access token (or set $VERNIER_TOKEN)");
+    if (!token.ok()) {
+      return absl::UnauthenticatedError(absl::StrCat(
+          "no access token for the service at ", endpoint.address, " (", token.status().message(),
+          "); set $VERNIER_TOKEN, or name the service's data dir with --data-dir"));
+    }
     endpoint.token = *std::move(token);
   }
   return endpoint;
@@ -172,7 +176,7 @@ absl::StatusOr<v1::UploadDatasetResponse> Client::UploadDataset(const std::strin
   const auto writer = datasets_->UploadDataset(&context, &response);
   v1::UploadDatasetRequest request;
   const std::filesystem::path file_path(path);
-  request.mutable_header()->set_name(name.empty() ? file_path.stem().string() : name);
+  request.mutable_header()->set_name(name);
   request.mutable_header()->set_filename(file_path.filename().string());
   request.mutable_header()->set_sha256(Sha256Hex(bytes));
   bool open = writer->Write(request);

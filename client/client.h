@@ -67,7 +67,7 @@ class Client {
                              const std::function<bool(const v1::MetricPoint&)>& on_point);
 
   using OnBytes = std::function<void(int64_t done, int64_t total)>;
-  // Streams a local file. `name` "" = its file name without extension.
+  // Streams a local file. `name` "" = the service picks one. AlreadyExists: it is the name of other content.
   absl::StatusOr<v1::UploadDatasetResponse> UploadDataset(const std::string& path, const std::string& name,
                                                           const OnBytes& progress = nullptr);
   // `path` lies on the server's machine. `on_progress` may be empty.

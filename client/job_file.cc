@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/digest.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -28,13 +29,18 @@ bool LooksLikeFile(absl::string_view name) {
                      [&](absl::string_view ending) { return absl::EndsWith(name, ending); });
 }
 
-// A name for the file in reports: of its letters that names may have, and another one than those taken in
-// `data`.
-std::string NameOfFile(const v1::Data& data, const std::string& path) {
-  std::string name = std::filesystem::path(path).filename().string().substr(0, 60);
+// `name` in the letters that names may have.
+std::string Printable(std::string name) {
+  name = name.substr(0, 60);
   for (char& c : name) {
     if (!absl::ascii_isalnum(c) && c != '.' && c != '_' && c != '-') c = '_';
   }
+  return name;
+}
+
+// A name for the file in reports: another one than those taken in `data`.
+std::string NameOfFile(const v1::Data& data, const std::string& path) {
+  const std::string name = Printable(std::filesystem::path(path).filename().string());
   const auto taken = [&data](const std::string& wanted) {
     return std::any_of(data.mix().begin(), data.mix().end(),
                        [&](const v1::DataSource& source) { return source.name() == wanted; });
@@ -47,23 +53,49 @@ std::string NameOfFile(const v1::Data& data, const std::string& path) {
 // "5%" is a share of the rows.
 bool IsShare(absl::string_view name) { return absl::EndsWith(name, "%"); }
 
+// A field of a job that names rows: a dataset of the service, a local file, or a share of other rows.
+using OnRows = std::function<absl::Status(absl::string_view field, std::string& name)>;
+
+absl::Status ForEachRows(v1::JobSpec& spec, const OnRows& visit) {
+  for (v1::Data* data : DataOf(spec)) {
+    VN_RETURN_IF_ERROR(visit("data.source", *data->mutable_source()));
+    for (int i = 0; i < data->mix_size(); ++i) {
+      v1::DataSource& source = *data->mutable_mix(i);
+      const std::string written = source.source();
+      VN_RETURN_IF_ERROR(visit(absl::StrCat("data.mix[", i, "].source"), *source.mutable_source()));
+      // Reports name the file, not the digest that stands for it.
+      if (source.name().empty() && source.source() != written) source.set_name(NameOfFile(*data, written));
+    }
+    if (data->has_validation() && data->validation().source_case() == v1::ValidationData::kFrom) {
+      VN_RETURN_IF_ERROR(visit("data.validation", *data->mutable_validation()->mutable_from()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Uploads each local file once.
 class Uploader {
  public:
   Uploader(Client& client, const std::string& job_path, const std::function<void(const std::string&)>& say)
       : client_(client), folder_(std::filesystem::path(job_path).parent_path()), say_(say) {}
 
-  absl::Status Resolve(absl::string_view field, std::string& name) {
+  // NotFound: it looks like a file, and there is none.
+  absl::Status Check(absl::string_view field, const std::string& name) const {
+    if (name.empty() || IsShare(name) || !Find(name).empty() || !LooksLikeFile(name)) return absl::OkStatus();
+    return absl::NotFoundError(
+        absl::StrCat(field, ": there is no file ", name,
+                     folder_.empty() ? "" : absl::StrCat(", nor below ", folder_.string())));
+  }
+
+  // A local file becomes the digest of its dataset; anything else stays.
+  absl::Status Resolve(std::string& name) {
     if (name.empty() || IsShare(name)) return absl::OkStatus();
     const std::string path = Find(name);
-    if (path.empty()) {
-      if (!LooksLikeFile(name)) return absl::OkStatus();  // the name of a dataset in the service
-      return absl::NotFoundError(
-          absl::StrCat(field, ": there is no file ", name,
-                       folder_.empty() ? "" : absl::StrCat(", nor below ", folder_.string())));
-    }
+    if (path.empty()) return absl::OkStatus();  // the name of a dataset in the service
     std::string& digest = digests_[path];
     if (digest.empty()) {
-      VN_ASSIGN_OR_RETURN(const v1::UploadDatasetResponse response, client_.UploadDataset(path, ""));
+      VN_ASSIGN_OR_RETURN(const std::string wanted, FreeName(path));
+      VN_ASSIGN_OR_RETURN(const v1::UploadDatasetResponse response, client_.UploadDataset(path, wanted));
       digest = response.dataset().digest();
       say_(absl::StrCat(response.existed() ? "known    " : "uploaded ", path, " (",
                         HumanBytes(response.dataset().size_bytes()), ", ", CountOf(response.dataset()),
@@ -74,12 +106,19 @@ class Uploader {
   }
 
  private:
-  std::string Find(const std::string& name) const {
-    std::error_code error;
-    for (const std::filesystem::path& candidate : {folder_ / name, std::filesystem::path(name)}) {
-      if (std::filesystem::is_regular_file(candidate, error)) return candidate.string();
-    }
-    return "";
+  std::string Find(const std::string& name) const { return FindLocalFile(folder_ / "job", name); }
+
+  // The file's own, where it is free or stands for the same content; else none, and the service names it by
+  // its digest: a file that was edited since the last job is another dataset, not an error.
+  absl::StatusOr<std::string> FreeName(const std::string& path) {
+    const std::string name = DatasetNameOf(path);
+    v1::GetDatasetRequest request;
+    request.set_name(name);
+    const auto taken = client_.Call(&v1::DatasetService::Stub::GetDataset, request);
+    if (absl::IsNotFound(taken.status())) return name;
+    VN_RETURN_IF_ERROR(taken.status());
+    VN_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+    return taken->dataset().digest() == Sha256Hex(file.bytes()) ? name : "";
   }
 
   Client& client_;
@@ -89,6 +128,15 @@ class Uploader {
 };
 
 }  // namespace
+
+std::string FindLocalFile(const std::string& job_path, const std::string& name) {
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::path(job_path).parent_path();
+  for (const std::filesystem::path& candidate : {folder / name, std::filesystem::path(name)}) {
+    if (std::filesystem::is_regular_file(candidate, error)) return candidate.string();
+  }
+  return "";
+}
 
 absl::StatusOr<v1::JobSpec> ReadJobFile(const std::string& path,
                                         const std::vector<std::string>& assignments) {
@@ -104,8 +152,14 @@ absl::StatusOr<v1::JobSpec> ReadJobFile(const std::string& path,
   return spec;
 }
 
+std::string DatasetNameOf(const std::string& path) {
+  std::string name = Printable(std::filesystem::path(path).stem().string());
+  const size_t start = name.find_first_not_of('.');
+  return start == std::string::npos ? "rows" : name.substr(start);
+}
+
 std::string CountOf(const v1::Dataset& dataset) {
-  return dataset.num_rows() > 0 ? absl::StrCat(dataset.num_rows(), " rows") : dataset.format();
+  return dataset.num_rows() > 0 ? Counted(dataset.num_rows(), "row") : dataset.format();
 }
 
 std::vector<v1::Data*> DataOf(v1::JobSpec& spec) {
@@ -122,21 +176,10 @@ std::vector<v1::Data*> DataOf(v1::JobSpec& spec) {
 absl::Status UploadLocalFiles(Client& client, const std::string& job_path, v1::JobSpec& spec,
                               const std::function<void(const std::string&)>& say) {
   Uploader uploader(client, job_path, say);
-  for (v1::Data* data : DataOf(spec)) {
-    VN_RETURN_IF_ERROR(uploader.Resolve("data.source", *data->mutable_source()));
-    for (int i = 0; i < data->mix_size(); ++i) {
-      v1::DataSource& source = *data->mutable_mix(i);
-      const std::string written = source.source();
-      VN_RETURN_IF_ERROR(
-          uploader.Resolve(absl::StrCat("data.mix[", i, "].source"), *source.mutable_source()));
-      // Reports name the file, not the digest that stands for it.
-      if (source.name().empty() && source.source() != written) source.set_name(NameOfFile(*data, written));
-    }
-    if (data->has_validation() && data->validation().source_case() == v1::ValidationData::kFrom) {
-      VN_RETURN_IF_ERROR(uploader.Resolve("data.validation", *data->mutable_validation()->mutable_from()));
-    }
-  }
-  return absl::OkStatus();
+  // Nothing is uploaded for a job that names a file that is not there.
+  VN_RETURN_IF_ERROR(ForEachRows(
+      spec, [&](absl::string_view field, std::string& name) { return uploader.Check(field, name); }));
+  return ForEachRows(spec, [&](absl::string_view, std::string& name) { return uploader.Resolve(name); });
 }
 
 }  // namespace vernier::client

@@ -83,6 +83,7 @@ absl::StatusOr<std::unique_ptr<data::Codec>> OpenCodec(
   if (request.chat_template) files.chat_template_override = request.chat_template;
   files.template_time = request.template_time;
   files.turns = request.turns;
+  files.reasoning = request.reasoning;
   return data::CreateCodec(files, nullptr);
 }
 

@@ -18,6 +18,7 @@ struct CodecRequest {
   std::optional<std::string> chat_template;  // replaces the model's own
   std::optional<std::string> template_time;  // RFC 3339
   v1::Turns turns = v1::TURNS_UNSPECIFIED;
+  v1::Reasoning reasoning = v1::REASONING_UNSPECIFIED;
 };
 
 // `connect` is called only when the model is not a local file. NotFound: there is no such model, here or

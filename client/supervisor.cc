@@ -11,14 +11,19 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "client/client.h"
+#include "client/restart_backoff.h"
 #include "common/child_process.h"
+#include "common/exit_code.h"
 #include "common/file.h"
 #include "common/file_lock.h"
 #include "common/log.h"
@@ -29,6 +34,12 @@ namespace {
 
 constexpr absl::Duration kStartTimeout = absl::Seconds(30);
 
+// How a child ended.
+struct End {
+  std::string words;
+  int exit_code = 0;
+};
+
 // One supervised process.
 struct Child {
   std::string name;
@@ -37,13 +48,13 @@ struct Child {
   int pid_fd = -1;  // readable when it ends
   absl::Time started;
   absl::Time restart_at = absl::InfiniteFuture();
-  absl::Duration backoff = absl::ZeroDuration();
+  RestartBackoff backoff;
   bool running() const { return pid > 0; }
 };
 
 class Supervisor {
  public:
-  Supervisor(const SupervisorOptions& options, const std::function<void(const std::string&)>& ready)
+  Supervisor(const SupervisorOptions& options, const std::function<void(const Started&)>& ready)
       : options_(options), ready_(ready) {
     server_.name = "vernierd";
     agent_.name = "vernier-agent";
@@ -138,25 +149,28 @@ class Supervisor {
     return true;
   }
 
-  // The words of an ended child; nothing while it runs.
-  std::optional<std::string> Ended(Child& child) {
+  // Nothing while it runs.
+  std::optional<End> Ended(Child& child) {
     if (!child.running()) return std::nullopt;
     siginfo_t info = {};
     if (::waitid(P_PID, child.pid, &info, WEXITED | WNOWAIT | WNOHANG) != 0 || info.si_pid == 0)
       return std::nullopt;
-    bool clean = false;
-    std::string how = WaitChild(child.pid, &clean);
+    End end;
+    end.words = WaitChild(child.pid, &end.exit_code);
     ReapChild(child.pid);
     ::close(child.pid_fd);
     child.pid = child.pid_fd = -1;
-    return how;
+    return end;
   }
 
-  absl::Status CannotStart(Child& child, const std::string& how) {
+  static absl::Status CannotStart(const Child& child, const End& end) {
     const std::string last = LastLogLine(child.options.log_path);
-    return absl::FailedPreconditionError(absl::StrCat(child.name, " ", how,
-                                                      " at start: ", last.empty() ? "it said nothing" : last,
-                                                      " (log ", child.options.log_path, ")"));
+    // One that leaves before it was ready has not done what it is for, whatever it says.
+    const absl::StatusCode code =
+        end.exit_code == 0 ? absl::StatusCode::kInternal : StatusCodeOfExit(end.exit_code);
+    return absl::Status(
+        code, absl::StrCat(child.name, " ", end.words, " at start: ", last.empty() ? "it said nothing" : last,
+                           " (log ", child.options.log_path, ")"));
   }
 
   // vernierd answers, then the agent is connected.
@@ -164,7 +178,7 @@ class Supervisor {
     const absl::Time deadline = absl::Now() + kStartTimeout;
     while (!stopping_ && endpoint_.empty()) {
       Wait(absl::Now() + absl::Milliseconds(10));
-      if (const auto how = Ended(server_)) return CannotStart(server_, *how);
+      if (const auto end = Ended(server_)) return CannotStart(server_, *end);
       if (auto text = ReadFile(Path("endpoint"), 4096); text.ok())
         endpoint_ = std::string(absl::StripAsciiWhitespace(*text));
       if (absl::Now() > deadline) {
@@ -184,12 +198,12 @@ class Supervisor {
           client.Call(&v1::AdminService::Stub::ListAgents, v1::ListAgentsRequest(), absl::Seconds(5));
       if (agents.ok() && std::any_of(agents->agents().begin(), agents->agents().end(),
                                      [](const v1::Agent& agent) { return agent.connected(); })) {
-        ready_(endpoint_);
+        ready_({.endpoint = endpoint_, .pid = ::getpid()});
         return absl::OkStatus();
       }
       Wait(absl::Now() + absl::Milliseconds(20));
-      if (const auto how = Ended(server_)) return CannotStart(server_, *how);
-      if (const auto how = Ended(agent_)) return CannotStart(agent_, *how);
+      if (const auto end = Ended(server_)) return CannotStart(server_, *end);
+      if (const auto end = Ended(agent_)) return CannotStart(agent_, *end);
       if (absl::Now() > deadline) {
         return absl::DeadlineExceededError(absl::StrCat("the agent did not connect within ",
                                                         absl::FormatDuration(kStartTimeout), " (log ",
@@ -209,14 +223,13 @@ class Supervisor {
       Wait(std::min(server_.restart_at, agent_.restart_at));
       if (stopping_) break;
       for (Child* child : {&server_, &agent_}) {
-        if (const auto how = Ended(*child)) {
-          // The first restart is immediate; one that keeps dying is tried every few seconds.
-          if (absl::Now() - child->started > absl::Minutes(1)) child->backoff = absl::ZeroDuration();
-          child->restart_at = absl::Now() + child->backoff;
-          VN_LOG(WARNING) << "process ended name=" << child->name << " how=\"" << *how
-                          << "\" restart_in=" << child->backoff << " last_words=\""
+        if (const auto end = Ended(*child)) {
+          const absl::Duration wait =
+              child->backoff.AfterExit(absl::Now() - child->started, end->exit_code == 0);
+          child->restart_at = absl::Now() + wait;
+          VN_LOG(WARNING) << "process ended name=" << child->name << " how=\"" << end->words
+                          << "\" restart_in=" << wait << " last_words=\""
                           << LastLogLine(child->options.log_path) << "\"";
-          child->backoff = std::clamp(child->backoff * 2, absl::Milliseconds(200), absl::Seconds(5));
         }
         if (!child->running() && absl::Now() >= child->restart_at) {
           if (const absl::Status status = Start(*child); !status.ok()) {
@@ -238,8 +251,8 @@ class Supervisor {
       if (hurry_ || absl::Now() > deadline) {
         ::kill(child.pid, SIGKILL);
         VN_LOG(WARNING) << "process killed name=" << child.name;
-        bool clean = false;
-        WaitChild(child.pid, &clean);
+        int exit_code = 0;
+        WaitChild(child.pid, &exit_code);
         continue;
       }
       Wait(deadline);
@@ -255,7 +268,7 @@ class Supervisor {
   }
 
   const SupervisorOptions& options_;
-  const std::function<void(const std::string&)>& ready_;
+  const std::function<void(const Started&)>& ready_;
   Child server_, agent_;
   std::string endpoint_;
   int signal_fd_ = -1;
@@ -285,13 +298,12 @@ void Tell(int fd, const std::string& text) {
 
 }  // namespace
 
-absl::Status Supervise(const SupervisorOptions& options,
-                       const std::function<void(const std::string&)>& ready) {
+absl::Status Supervise(const SupervisorOptions& options, const std::function<void(const Started&)>& ready) {
   VN_ASSIGN_OR_RETURN(const FileLock lock, Lock(options));
   return Supervisor(options, ready).Run();
 }
 
-absl::StatusOr<std::string> SuperviseDetached(const SupervisorOptions& options) {
+absl::StatusOr<Started> SuperviseDetached(const SupervisorOptions& options) {
   VN_ASSIGN_OR_RETURN(const FileLock lock, Lock(options));
   VN_RETURN_IF_ERROR(MakeDirs(options.data_dir + "/logs", 0700));
   const std::string log_path = options.data_dir + "/logs/up.log";
@@ -311,16 +323,16 @@ absl::StatusOr<std::string> SuperviseDetached(const SupervisorOptions& options) 
     ::close(report[0]);
     absl::Status status = lock.WritePid();  // the lock is this process's now
     if (status.ok()) {
-      status = Supervisor(options, [&](const std::string& endpoint) {
-                 Tell(report[1], "+" + endpoint);
+      status = Supervisor(options, [&](const Started& started) {
+                 Tell(report[1], "+" + started.endpoint);
                  ::close(report[1]);
                }).Run();
     }
     if (!status.ok()) {
       VN_LOG(ERROR) << "vernier up ended status=\"" << status << "\"";
-      Tell(report[1], absl::StrCat("-", status.message()));
+      Tell(report[1], absl::StrCat(status.raw_code(), " ", status.message()));
     }
-    ::_exit(status.ok() ? 0 : 1);
+    ::_exit(ExitCodeOf(status));
   }
   ::close(report[1]);
   std::string said;
@@ -332,9 +344,13 @@ absl::StatusOr<std::string> SuperviseDetached(const SupervisorOptions& options) 
     said.append(buffer, static_cast<size_t>(got));
   }
   ::close(report[0]);
-  if (absl::StartsWith(said, "+")) return said.substr(1);
-  return absl::FailedPreconditionError(
-      said.empty() ? absl::StrCat("it ended without a word (log ", log_path, ")") : said.substr(1));
+  if (absl::StartsWith(said, "+")) return Started{.endpoint = said.substr(1), .pid = pid};
+  const std::pair<std::string, std::string> error = absl::StrSplit(said, absl::MaxSplits(' ', 1));
+  int code = 0;
+  if (!absl::SimpleAtoi(error.first, &code)) {
+    return absl::InternalError(absl::StrCat("it ended without a word (log ", log_path, ")"));
+  }
+  return absl::Status(static_cast<absl::StatusCode>(code), error.second);
 }
 
 absl::Status StopSupervisor(const std::string& data_dir, absl::Duration timeout) {

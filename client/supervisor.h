@@ -1,6 +1,8 @@
 // `vernier up`: vernierd and one agent on this machine, started, watched, restarted and stopped together.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -22,16 +24,21 @@ struct SupervisorOptions {
   absl::Duration stop_grace = absl::Seconds(60);  // for tasks to checkpoint
 };
 
+// What runs once `vernier up` is ready.
+struct Started {
+  std::string endpoint;
+  pid_t pid = 0;  // of the supervisor, which stops everything on SIGTERM
+};
+
 // Runs until SIGTERM or SIGINT (a second one stops at once). Calls `ready` when the service answers and its
 // agent is connected. Children that die are started again, with back-off; one that cannot start at all ends
-// it. FailedPrecondition: another `vernier up` runs on this data dir. Call from the main thread, before any
+// it, with the kind of error that its exit code says. FailedPrecondition: another `vernier up` runs on this
+// data dir. Call from the main thread, before any
 // other thread exists: signals are taken over.
-absl::Status Supervise(const SupervisorOptions& options,
-                       const std::function<void(const std::string& endpoint)>& ready);
+absl::Status Supervise(const SupervisorOptions& options, const std::function<void(const Started&)>& ready);
 
-// The same in a background process; returns when it is ready, with its endpoint. Output goes to
-// <data_dir>/logs/up.log.
-absl::StatusOr<std::string> SuperviseDetached(const SupervisorOptions& options);
+// The same in a background process; returns when it is ready. Output goes to <data_dir>/logs/up.log.
+absl::StatusOr<Started> SuperviseDetached(const SupervisorOptions& options);
 
 // Stops the `vernier up` of this data dir and waits until it is gone. NotFound: none runs.
 absl::Status StopSupervisor(const std::string& data_dir, absl::Duration timeout);

@@ -107,15 +107,13 @@ absl::StatusOr<pid_t> SpawnChild(const ChildOptions& options) {
   return WriteErrnoStatus(error.code, options.log_path);
 }
 
-std::string WaitChild(pid_t pid, bool* clean) {
+std::string WaitChild(pid_t pid, int* exit_code) {
+  *exit_code = -1;
   siginfo_t info = {};
   while (::waitid(P_PID, pid, &info, WEXITED | WNOWAIT) != 0) {
-    if (errno != EINTR) {
-      *clean = false;
-      return absl::StrCat("was lost: ", std::strerror(errno));
-    }
+    if (errno != EINTR) return absl::StrCat("was lost: ", std::strerror(errno));
   }
-  *clean = info.si_code == CLD_EXITED && info.si_status == 0;
+  *exit_code = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
   if (info.si_code == CLD_EXITED) return absl::StrCat("exited with code ", info.si_status);
   return absl::StrCat("was killed by signal ", info.si_status, " (", ::strsignal(info.si_status), ")");
 }

@@ -25,9 +25,9 @@ struct ChildOptions {
 absl::StatusOr<pid_t> SpawnChild(const ChildOptions& options);
 
 // Blocks until the child ended. Its pid stays taken until ReapChild, so that it can be signalled without
-// hitting another. How it ended, in words: "exited with code 1", "was killed by signal 9 (Killed)". *clean:
-// it exited with code 0.
-std::string WaitChild(pid_t pid, bool* clean);
+// hitting another. How it ended, in words: "exited with code 1", "was killed by signal 9 (Killed)".
+// *exit_code: what it exited with, 128 + the signal that killed it, -1 when that is not known.
+std::string WaitChild(pid_t pid, int* exit_code);
 void ReapChild(pid_t pid);
 
 // The last line of a log file that says something, at most 300 bytes; "" when there is none.

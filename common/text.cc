@@ -9,6 +9,11 @@
 #include "absl/strings/str_format.h"
 
 namespace vernier {
+namespace {
+
+constexpr size_t kMaxTypedBytes = 64;
+
+}  // namespace
 
 int EditDistance(absl::string_view a, absl::string_view b) {
   std::vector<int> row(b.size() + 1);
@@ -26,9 +31,11 @@ int EditDistance(absl::string_view a, absl::string_view b) {
 }
 
 std::string NearestName(absl::string_view name, absl::Span<const std::string> candidates) {
+  if (name.size() > kMaxTypedBytes) return "";
   std::string best;
   int best_distance = std::max<int>(2, static_cast<int>(name.size()) / 3) + 1;
   for (const std::string& candidate : candidates) {
+    if (candidate.size() > kMaxTypedBytes) continue;
     // A prefix or extension ("rate" for "learning_rate") is near whatever its length.
     const bool contains = name.size() >= 3 && (candidate.find(std::string(name)) != std::string::npos);
     const int distance = contains ? 1 : EditDistance(name, candidate);
@@ -69,6 +76,14 @@ std::string Excerpt(absl::string_view text, size_t max_bytes) {
     text.remove_prefix(1);
   }
   return absl::StrCat(escaped, cut ? " ..." : "");
+}
+
+std::string Noun(int64_t number, absl::string_view noun) {
+  return absl::StrCat(noun, number == 1 ? "" : "s");
+}
+
+std::string Counted(int64_t number, absl::string_view noun) {
+  return absl::StrCat(number, " ", Noun(number, noun));
 }
 
 std::string HumanBytes(int64_t bytes) {

@@ -18,6 +18,7 @@ struct DeviceView {
   std::string id;    // cpu, cuda:0
   std::string kind;  // cpu | cuda
   int threads = 1;
+  int64_t memory_bytes = 0;  // it may use; 0: not told, anything fits
 };
 
 // A connected agent.
@@ -45,6 +46,7 @@ struct PendingView {
   int threads = 0;          // 0 = all of the device
   std::string isa;          // of its checkpoints (numeric class); "" = any
   std::string device_kind;  // likewise
+  int64_t memory_bytes = 0;  // it needs at its worst moment; 0: not known
 };
 
 struct ClusterView {

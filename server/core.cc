@@ -267,6 +267,7 @@ Core::Impl::Cluster Core::Impl::ClusterOf(const Draft& draft) const {
 }
 
 bool Core::Impl::Place(Draft& draft) {
+  PlanStages(draft);
   const Cluster cluster = ClusterOf(draft);
   const std::vector<scheduler::Decision> decisions =
       scheduler::Schedule(now_, cluster.view, options.schedule);

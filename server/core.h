@@ -95,6 +95,9 @@ class Core {
   // The effective spec. Same errors.
   absl::StatusOr<v1::JobSpec> ValidateJob(absl::string_view tenant, const v1::JobSpec& spec,
                                           absl::Time now) const;
+  // What its stages would need, on the agents that are connected now. Same errors.
+  absl::StatusOr<v1::PlanJobResponse> PlanJob(absl::string_view tenant, const v1::PlanJobRequest& request,
+                                              absl::Time now) const;
   absl::StatusOr<v1::Job> GetJob(absl::string_view tenant, absl::string_view name) const;
   // Newest first; page_size 0 = 50. InvalidArgument: page_size or page_token.
   absl::StatusOr<v1::ListJobsResponse> ListJobs(absl::string_view tenant,

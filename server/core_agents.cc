@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "server/core_impl.h"
 #include "server/jobs/job_machine.h"
+#include "server/jobs/tasks.h"
 
 namespace vernier::server {
 namespace {
@@ -272,7 +273,7 @@ void Core::Impl::HandlePrepareReply(Draft& draft, const AgentSession& session,
       generation->committed = true;
       leases_.Grant(reply.lease(), now_);
       Send(session.connection, CommitMessage(reply.lease()));
-      if (std::exchange(generation->interrupted, false)) SendInterrupt(*generation);
+      if (generation->interrupted) SendInterrupt(*generation);
     } else {
       EndGeneration(*generation,
                     absl::UnavailableError(absl::StrCat("agent ", generation->agent, ": ",
@@ -397,7 +398,9 @@ absl::Status Core::Impl::HandleGenerateEvent(Generation& generation, const Agent
     const absl::StatusCode code =
         end.cause == scheduler::Cause::kLost || end.stopped ? absl::StatusCode::kUnavailable : end.code;
     generation.agent.clear();  // nothing is left to cancel
-    EndGeneration(generation, absl::Status(code, code == absl::StatusCode::kOk ? "" : end.message));
+    const std::string message =
+        Naming(end.message, "model", generation.model_name, generation.task.model_key());
+    EndGeneration(generation, absl::Status(code, code == absl::StatusCode::kOk ? "" : message));
   }
   return absl::OkStatus();
 }

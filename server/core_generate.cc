@@ -3,6 +3,7 @@
 #include "common/status_macros.h"
 #include "server/core_impl.h"
 #include "server/jobs/job_machine.h"
+#include "storage/layout.h"
 
 namespace vernier::server {
 
@@ -13,6 +14,14 @@ absl::StatusOr<uint64_t> Core::Impl::StartGenerate(absl::string_view tenant,
   VN_ASSIGN_OR_RETURN(v1::GenerateTask task, ResolveGenerate(request, StateCatalog(state, tenant), tenant));
   task.set_keep(keep);
   VN_ASSIGN_OR_RETURN(const uint64_t id, generations.Start(tenant, std::move(task), draft.now()));
+  Generation& generation = *generations.Find(id);
+  generation.model_name = request.model();
+  if (generation.model_name.empty()) {  // the adapter's
+    state.models.ForEach(tenant, [&](const v1::Model& model) {
+      if (storage::ModelFolder(tenant, model.digest()) == generation.task.model_key())
+        generation.model_name = model.name();
+    });
+  }
   draft.Reschedule();
   if (const absl::Status finished = Finish(draft); !finished.ok()) {
     generations.Erase(id);
@@ -42,6 +51,7 @@ absl::Status Core::ContinueGenerate(uint64_t id, const v1::GenerateRequest& requ
     return absl::FailedPreconditionError("an answer is under way; wait until it is done, or interrupt it");
   }
   ++generation->turn;
+  generation->interrupted = false;
   generation->open_prompts = task.prompts_size();
   generation->idle_since = absl::InfiniteFuture();
   *generation->task.mutable_decoding() = task.decoding();
@@ -58,8 +68,10 @@ absl::Status Core::ContinueGenerate(uint64_t id, const v1::GenerateRequest& requ
 void Core::InterruptGenerate(uint64_t id, absl::Time now) {
   impl_->Begin(now);
   Generation* const generation = impl_->generations.Find(id);
-  if (generation == nullptr || generation->idle()) return;
-  generation->interrupted = !generation->committed;  // told once its task begins
+  // Once is enough, however often the caller says it.
+  if (generation == nullptr || generation->idle() || generation->interrupted) return;
+  generation->interrupted = true;
+  // Else it is told once its task begins.
   if (generation->committed) impl_->SendInterrupt(*generation);
 }
 

@@ -1,5 +1,5 @@
 // The parts of Core. core.cc: life, time, placing, committing. core_jobs.cc, core_things.cc,
-// core_generate.cc: faces. core_agents.cc: agents.
+// core_generate.cc: faces. core_agents.cc: agents. core_plan.cc: what stages will need.
 #pragma once
 
 #include <map>
@@ -16,6 +16,7 @@
 #include "server/dispatch/generations.h"
 #include "server/jobs/draft.h"
 #include "server/jobs/state.h"
+#include "worker/plan/stage_plan.h"
 
 namespace vernier::server {
 
@@ -35,8 +36,16 @@ class Core::Impl {
   v1::Job View(const JobRecord& record) const;
 
   // core_jobs.cc
+  // FailedPrecondition: what a failed job builds on is not there. ResourceExhausted: the queue is full.
+  absl::Status CheckReopen(const JobRecord& record) const;
+  absl::Status CheckRoom(absl::string_view tenant) const;
   absl::StatusOr<v1::Job> Ask(absl::string_view tenant, absl::string_view name, JobRecord::Intent intent,
                               absl::Time now);
+
+  // core_plan.cc
+  // Plans what was not planned yet and is about to wait for a device: fails what fits on none of those there
+  // are.
+  void PlanStages(Draft& draft);
 
   // core_agents.cc
   void Connect(ConnectionId connection, const v1::AgentHello& hello, absl::Time now);
@@ -83,6 +92,9 @@ class Core::Impl {
   bool Grant(Draft& draft, const StagePlace& place, const scheduler::Placement& placement);
   void GrantGeneration(Draft& draft, uint64_t id, const scheduler::Placement& placement);
   std::string NewLeaseId(uint64_t token) const;
+
+  // core_plan.cc
+  void PlanStage(Draft& draft, JobRecord& record, int stage, const std::vector<plan::Device>& devices);
 
   // core_agents.cc
   void Send(ConnectionId connection, v1::ServerMessage message);

@@ -8,15 +8,16 @@
 #include "common/text.h"
 #include "server/core_impl.h"
 #include "server/jobs/job_machine.h"
+#include "server/jobs/tasks.h"
 #include "server/jobs/transitions.h"
+#include "server/limits.h"
 #include "server/validate/validate.h"
 #include "storage/layout.h"
 
 namespace vernier::server {
 namespace {
 
-constexpr int kDefaultPage = 50;
-constexpr int kMaxPage = 1000;
+constexpr int kDefaultJobsPage = 50;
 constexpr int kMaxPoints = 10'000;
 constexpr size_t kMaxRequestIdBytes = 64;
 constexpr int kJobIdBytes = 6;
@@ -48,10 +49,7 @@ absl::StatusOr<v1::Job> Core::CreateJob(absl::string_view tenant, const v1::JobS
   if (const JobRecord* made = state.FindRequest(tenant, request_id)) return impl_->View(*made);
   VN_ASSIGN_OR_RETURN(Validated validated,
                       ValidateSpec(spec, StateCatalog(state, tenant), limits.max_spec_bytes, draft.now()));
-  if (state.CountLiveJobs(tenant) >= limits.max_waiting_jobs) {
-    return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", limits.max_waiting_jobs,
-                                                     " jobs have not ended; try again later"));
-  }
+  VN_RETURN_IF_ERROR(impl_->CheckRoom(tenant));
   if (state.CountJobs(tenant) >= limits.max_jobs) {
     return absl::ResourceExhaustedError(absl::StrCat(
         limits.max_jobs, " jobs are kept, which is the limit; delete some that have ended (vernier rm)"));
@@ -77,7 +75,7 @@ absl::StatusOr<v1::Job> Core::GetJob(absl::string_view tenant, absl::string_view
 
 absl::StatusOr<v1::ListJobsResponse> Core::ListJobs(absl::string_view tenant,
                                                     const v1::ListJobsRequest& request) const {
-  const int page = request.page_size() == 0 ? kDefaultPage : request.page_size();
+  const int page = request.page_size() == 0 ? kDefaultJobsPage : request.page_size();
   if (page < 1 || page > kMaxPage) {
     return absl::InvalidArgumentError(absl::StrCat("page_size = ", page, " is outside [1, ", kMaxPage, "]"));
   }
@@ -103,11 +101,42 @@ absl::StatusOr<v1::ListJobsResponse> Core::ListJobs(absl::string_view tenant,
   return response;
 }
 
+// Whether a job that failed finds what it builds on. Names may have been given to something else meanwhile:
+// only the same content will do.
+absl::Status Core::Impl::CheckReopen(const JobRecord& record) const {
+  const std::string& tenant = record.tenant();
+  const auto gone = [&](absl::string_view what, absl::string_view name, const std::string& digest,
+                        absl::string_view how) {
+    return absl::FailedPreconditionError(absl::StrCat(record.job().name(), ": ", what, " \"", name, "\" (",
+                                                      digest.substr(0, 12), ") is not there any more; ", how,
+                                                      " the same one again, then resume the job"));
+  };
+  for (int i = 0; i < record.stages_size(); ++i) {
+    if (record.job().stages(i).state() == v1::STAGE_STATE_SUCCEEDED) continue;
+    const StageRecord& stage = record.stages(i);
+    if (!stage.model_digest().empty() && state.models.FindDigest(tenant, stage.model_digest()) == nullptr)
+      return gone("model", stage.model_name(), stage.model_digest(), "import");
+    for (const auto& [name, digest] : DatasetsOf(record, i)) {
+      if (state.datasets.FindDigest(tenant, digest) == nullptr)
+        return gone("dataset", name, digest, "upload");
+    }
+  }
+  return CheckRoom(tenant);
+}
+
+absl::Status Core::Impl::CheckRoom(absl::string_view tenant) const {
+  if (state.CountLiveJobs(tenant) < options.limits.max_waiting_jobs) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", options.limits.max_waiting_jobs,
+                                                   " jobs have not ended; try again later"));
+}
+
 absl::StatusOr<v1::Job> Core::Impl::Ask(absl::string_view tenant, absl::string_view name,
                                         JobRecord::Intent intent, absl::Time now) {
   Draft draft = Begin(now);
   VN_ASSIGN_OR_RETURN(const JobRecord* found, state.Resolve(tenant, name));
   const std::string id = found->id();
+  const bool reopens = intent == JobRecord::INTENT_RUN && found->job().state() == v1::JOB_STATE_FAILED;
+  if (reopens) VN_RETURN_IF_ERROR(CheckReopen(*found));
   VN_RETURN_IF_ERROR(AskFor(draft, draft.Edit(id), intent));
   VN_RETURN_IF_ERROR(Finish(draft));
   return View(*state.Find(id));
@@ -135,9 +164,12 @@ absl::Status Core::DeleteJob(absl::string_view tenant, absl::string_view name, a
   for (const auto& [order, id] : impl_->state.live_jobs()) {
     const JobRecord& other = *impl_->state.Find(id);
     for (const StageRecord& stage : other.stages()) {
-      if (!absl::StartsWith(stage.adapter_key(), folder)) continue;
-      return absl::FailedPreconditionError(absl::StrCat(record->job().name(), ": its adapter is used by ",
-                                                        other.job().name(), ", which has not ended"));
+      const bool uses =
+          absl::StartsWith(stage.adapter_key(), folder) || absl::StartsWith(stage.model_key(), folder);
+      if (!uses) continue;
+      return absl::FailedPreconditionError(absl::StrCat(record->job().name(),
+                                                        ": what it published is used by ", other.job().name(),
+                                                        ", which has not ended"));
     }
   }
   draft.Delete(record->id());

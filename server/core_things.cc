@@ -11,13 +11,13 @@
 #include "common/text.h"
 #include "server/core_impl.h"
 #include "server/jobs/transitions.h"
+#include "server/limits.h"
 #include "storage/layout.h"
 
 namespace vernier::server {
 namespace {
 
-constexpr int kDefaultPage = 100;
-constexpr int kMaxPage = 1000;
+constexpr int kDefaultThingsPage = 100;
 constexpr size_t kMaxListed = 10'000;  // artifacts
 constexpr size_t kShortDigest = 12;
 
@@ -52,7 +52,7 @@ absl::Status CheckNew(const OwnedTable<T>& table, absl::string_view what, absl::
 template <typename T, typename Response, typename Add>
 absl::StatusOr<Response> ListPage(const OwnedTable<T>& table, absl::string_view tenant, int page_size,
                                   const std::string& token, Add add) {
-  const int page = page_size == 0 ? kDefaultPage : page_size;
+  const int page = page_size == 0 ? kDefaultThingsPage : page_size;
   if (page < 1 || page > kMaxPage) {
     return absl::InvalidArgumentError(absl::StrCat("page_size = ", page, " is outside [1, ", kMaxPage, "]"));
   }
@@ -160,8 +160,12 @@ absl::StatusOr<v1::Model> Core::RegisterModel(absl::string_view tenant, const v1
   }
   VN_RETURN_IF_ERROR(CheckThing("model", added.name(), model.digest()));
   VN_RETURN_IF_ERROR(CheckNew(table, "model", tenant, added, impl_->options.limits.max_named_things));
-  if (const v1::Model* same = table.FindName(tenant, added.name())) return *same;
   *added.mutable_create_time() = ToTimestamp(draft.now());
+  if (const v1::Model* same = table.FindName(tenant, added.name())) {
+    // A version before this one did not look at its layers.
+    if (same->has_shape() || !added.has_shape()) return *same;
+    *added.mutable_create_time() = same->create_time();
+  }
   draft.batch().put_models.push_back({std::string(tenant), added});
   VN_RETURN_IF_ERROR(impl_->Finish(draft));
   return added;

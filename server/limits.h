@@ -24,4 +24,6 @@ inline constexpr size_t kMaxNoteBytes = 512;
 inline constexpr int kMaxNotes = 32;    // of a stage, and of a data report
 inline constexpr int kMaxValues = 128;  // of a metric point, and of a stage's results
 
+inline constexpr int kMaxPage = 1000;  // what a list request may ask for
+
 }  // namespace vernier::server

@@ -19,14 +19,15 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "common/exit_code.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/metrics_http.h"
 #include "common/status_macros.h"
 #include "common/version.h"
 #include "server/api/control_plane.h"
 #include "server/data_dir.h"
 #include "server/jobs/sqlite_job_store.h"
-#include "server/metrics_http.h"
 #include "storage/registry.h"
 #include "worker/data/text/folder_tokenizer.h"
 #include "worker/data/text/gguf_tokenizer.h"
@@ -184,11 +185,13 @@ int main(int argc, char** argv) {
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
     return absl::StrCat("vernierd: ", error.what(), "; --help explains every flag\n");
   });
-  CLI11_PARSE(app, argc, argv);
-  vernier::InitLogging("vernierd");
-  if (const absl::Status status = vernier::server::Run(flags); !status.ok()) {
-    std::cerr << "vernierd: " << status.message() << "\n";
-    return 1;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : vernier::ExitCodeOf(absl::InvalidArgumentError(""));
   }
-  return 0;
+  vernier::InitLogging("vernierd");
+  const absl::Status status = vernier::server::Run(flags);
+  if (!status.ok()) std::cerr << "vernierd: " << status.message() << "\n";
+  return vernier::ExitCodeOf(status);
 }

@@ -12,7 +12,7 @@
 namespace vernier::storage {
 namespace {
 
-constexpr int kPageObjects = 1000;
+constexpr int kListPageObjects = 1000;
 
 absl::string_view WhatItWas(ObjectKind kind) {
   switch (kind) {
@@ -73,7 +73,7 @@ absl::StatusOr<GarbagePage> PlanGarbage(ObjectStore& store, absl::string_view te
   GarbagePage plan;
   std::string after(start_after);
   while (true) {
-    VN_ASSIGN_OR_RETURN(const std::vector<ObjectInfo> page, store.List(prefix, after, kPageObjects));
+    VN_ASSIGN_OR_RETURN(const std::vector<ObjectInfo> page, store.List(prefix, after, kListPageObjects));
     bool skipped = false;
     for (const ObjectInfo& info : page) {
       if (skipped && info.key <= after) continue;  // below a live folder
@@ -99,7 +99,7 @@ absl::StatusOr<GarbagePage> PlanGarbage(ObjectStore& store, absl::string_view te
         return plan;
       }
     }
-    if (page.size() < kPageObjects) return plan;
+    if (page.size() < kListPageObjects) return plan;
   }
 }
 

@@ -207,14 +207,14 @@ class ValueReader {
 };
 
 // A tensor as its header entry says, before its place is known to be sound.
-struct Entry {
+struct HeaderEntry {
   GgufTensor tensor;
   int64_t begin = 0;  // below the start of the data
   int64_t size = 0;
 };
 
-absl::StatusOr<Entry> ReadEntry(Cursor& cursor, int64_t alignment) {
-  Entry entry;
+absl::StatusOr<HeaderEntry> ReadEntry(Cursor& cursor, int64_t alignment) {
+  HeaderEntry entry;
   VN_ASSIGN_OR_RETURN(const absl::string_view name, cursor.Text("a tensor's name", kMaxNameBytes));
   const std::string what = absl::StrCat("tensor \"", Excerpt(name), "\"");
   if (name.empty()) return cursor.Bad("a tensor has an empty name");
@@ -259,9 +259,9 @@ absl::StatusOr<Entry> ReadEntry(Cursor& cursor, int64_t alignment) {
 }
 
 // Every tensor inside `data`, none over another; fills in their bytes.
-absl::Status Place(absl::string_view data, const Cursor& cursor, std::vector<Entry>& entries) {
-  std::vector<Entry*> by_place;
-  for (Entry& entry : entries) {
+absl::Status Place(absl::string_view data, const Cursor& cursor, std::vector<HeaderEntry>& entries) {
+  std::vector<HeaderEntry*> by_place;
+  for (HeaderEntry& entry : entries) {
     const auto available = static_cast<int64_t>(data.size());
     if (entry.begin > available || entry.size > available - entry.begin) {
       return cursor.Bad(absl::StrCat("tensor \"", Excerpt(entry.tensor.name), "\" takes bytes [", entry.begin,
@@ -272,10 +272,10 @@ absl::Status Place(absl::string_view data, const Cursor& cursor, std::vector<Ent
     by_place.push_back(&entry);
   }
   std::sort(by_place.begin(), by_place.end(),
-            [](const Entry* a, const Entry* b) { return a->begin < b->begin; });
+            [](const HeaderEntry* a, const HeaderEntry* b) { return a->begin < b->begin; });
   for (size_t i = 1; i < by_place.size(); ++i) {
-    const Entry& before = *by_place[i - 1];
-    const Entry& after = *by_place[i];
+    const HeaderEntry& before = *by_place[i - 1];
+    const HeaderEntry& after = *by_place[i];
     if (after.begin < before.begin + before.size) {
       return cursor.Bad(absl::StrCat("tensors \"", Excerpt(before.tensor.name), "\" and \"",
                                      Excerpt(after.tensor.name), "\" overlap at byte ", after.begin,
@@ -349,9 +349,9 @@ absl::Status Gguf::Read() {
           absl::StrCat(kAlignmentKey, " = ", alignment, " is no multiple of 8 in [8, ", kMaxAlignment, "]"));
     }
   }
-  std::vector<Entry> entries;
+  std::vector<HeaderEntry> entries;
   for (uint64_t i = 0; i < num_tensors; ++i) {
-    VN_ASSIGN_OR_RETURN(Entry entry, ReadEntry(cursor, alignment));
+    VN_ASSIGN_OR_RETURN(HeaderEntry entry, ReadEntry(cursor, alignment));
     if (!tensor_index_.emplace(entry.tensor.name, entries.size()).second) {
       return cursor.Bad(absl::StrCat("has the tensor \"", Excerpt(entry.tensor.name), "\" twice"));
     }
@@ -362,7 +362,7 @@ absl::Status Gguf::Read() {
     VN_RETURN_IF_ERROR(cursor.Bytes(padding, "the padding before the data").status());
   }
   VN_RETURN_IF_ERROR(Place(file_.substr(cursor.offset()), cursor, entries));
-  for (Entry& entry : entries) tensors_.push_back(std::move(entry.tensor));
+  for (HeaderEntry& entry : entries) tensors_.push_back(std::move(entry.tensor));
   return absl::OkStatus();
 }
 

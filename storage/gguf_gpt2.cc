@@ -1,6 +1,8 @@
 #include "storage/gguf_gpt2.h"
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
@@ -8,31 +10,45 @@
 namespace vernier::storage {
 namespace {
 
-absl::Status AddLayer(int64_t layer, int64_t width, int64_t hidden, GgufPlanner& planner) {
+struct Sizes {
+  int64_t num_layers, width, hidden, vocab_size, context_length;
+};
+
+void AddLayer(int64_t layer, const Sizes& s, std::vector<GgufRule>& rules) {
   struct Linear {
-    absl::string_view source, target;
+    absl::string_view gguf, hf;
     int64_t out, in;
   };
-  const Linear linears[] = {{"attn_qkv", "attn.c_attn", 3 * width, width},
-                            {"attn_output", "attn.c_proj", width, width},
-                            {"ffn_up", "mlp.c_fc", hidden, width},
-                            {"ffn_down", "mlp.c_proj", width, hidden}};
+  const Linear linears[] = {{"attn_qkv", "attn.c_attn", 3 * s.width, s.width},
+                            {"attn_output", "attn.c_proj", s.width, s.width},
+                            {"ffn_up", "mlp.c_fc", s.hidden, s.width},
+                            {"ffn_down", "mlp.c_proj", s.width, s.hidden}};
   const std::string from = absl::StrCat("blk.", layer, ".");
   const std::string to = absl::StrCat("transformer.h.", layer, ".");
   for (const Linear& linear : linears) {
-    VN_RETURN_IF_ERROR(planner.Add(absl::StrCat(from, linear.source, ".weight"),
-                                   absl::StrCat(to, linear.target, ".weight"), {linear.out, linear.in},
-                                   GgufLayout::kTransposed));
-    VN_RETURN_IF_ERROR(planner.Add(absl::StrCat(from, linear.source, ".bias"),
-                                   absl::StrCat(to, linear.target, ".bias"), {linear.out}));
+    rules.push_back({absl::StrCat(from, linear.gguf, ".weight"),
+                     absl::StrCat(to, linear.hf, ".weight"),
+                     {linear.out, linear.in},
+                     GgufLayout::kTransposed});
+    rules.push_back(
+        {absl::StrCat(from, linear.gguf, ".bias"), absl::StrCat(to, linear.hf, ".bias"), {linear.out}});
   }
   for (const absl::string_view kind : {"weight", "bias"}) {
-    VN_RETURN_IF_ERROR(
-        planner.Add(absl::StrCat(from, "attn_norm.", kind), absl::StrCat(to, "ln_1.", kind), {width}));
-    VN_RETURN_IF_ERROR(
-        planner.Add(absl::StrCat(from, "ffn_norm.", kind), absl::StrCat(to, "ln_2.", kind), {width}));
+    rules.push_back({absl::StrCat(from, "attn_norm.", kind), absl::StrCat(to, "ln_1.", kind), {s.width}});
+    rules.push_back({absl::StrCat(from, "ffn_norm.", kind), absl::StrCat(to, "ln_2.", kind), {s.width}});
   }
-  return absl::OkStatus();
+}
+
+// All tensors but for the head.
+std::vector<GgufRule> Rules(const Sizes& s) {
+  std::vector<GgufRule> rules = {
+      {"token_embd.weight", "transformer.wte.weight", {s.vocab_size, s.width}},
+      {"position_embd.weight", "transformer.wpe.weight", {s.context_length, s.width}}};
+  for (int64_t layer = 0; layer < s.num_layers; ++layer) AddLayer(layer, s, rules);
+  for (const absl::string_view kind : {"weight", "bias"}) {
+    rules.push_back({absl::StrCat("output_norm.", kind), absl::StrCat("transformer.ln_f.", kind), {s.width}});
+  }
+  return rules;
 }
 
 }  // namespace
@@ -52,16 +68,8 @@ absl::StatusOr<GgufPlan> PlanGgufGpt2(const Gguf& gguf) {
   }
   VN_ASSIGN_OR_RETURN(plan.vocab_size, planner.Rows("token_embd.weight"));
 
-  VN_RETURN_IF_ERROR(planner.Add("token_embd.weight", "transformer.wte.weight", {plan.vocab_size, width}));
-  VN_RETURN_IF_ERROR(
-      planner.Add("position_embd.weight", "transformer.wpe.weight", {plan.context_length, width}));
-  for (int64_t layer = 0; layer < num_layers; ++layer) {
-    VN_RETURN_IF_ERROR(AddLayer(layer, width, hidden, planner));
-  }
-  for (const absl::string_view kind : {"weight", "bias"}) {
-    VN_RETURN_IF_ERROR(
-        planner.Add(absl::StrCat("output_norm.", kind), absl::StrCat("transformer.ln_f.", kind), {width}));
-  }
+  VN_RETURN_IF_ERROR(planner.Add(
+      Rules({planner.LayersToPlan(num_layers), width, hidden, plan.vocab_size, plan.context_length})));
   VN_ASSIGN_OR_RETURN(const bool has_head, planner.AddHead(plan.vocab_size, width));
   VN_ASSIGN_OR_RETURN(plan.tensors, planner.Finish());
 
@@ -79,6 +87,17 @@ absl::StatusOr<GgufPlan> PlanGgufGpt2(const Gguf& gguf) {
                  {"tie_word_embeddings", !has_head},
                  {"torch_dtype", "float32"}};
   return plan;
+}
+
+absl::StatusOr<GgufDescription> DescribeGgufGpt2(const GgufModelFacts& facts) {
+  GgufDescriber describer(facts, "gpt2");
+  VN_RETURN_IF_ERROR(describer.Only("activation_function", {"gelu_new", "gelu_pytorch_tanh", "gelu_fast"}));
+  VN_RETURN_IF_ERROR(describer.OnlyFlag("scale_attn_weights", true, true));
+  VN_RETURN_IF_ERROR(describer.OnlyFlag("scale_attn_by_inverse_layer_idx", false, false));
+  const LlamaLikeSizes& s = facts.sizes;
+  describer.AddSizes();
+  describer.Add("attention.layer_norm_epsilon", static_cast<float>(facts.norm_epsilon));
+  return describer.Finish(Rules({s.num_layers, s.width, s.hidden, s.vocab_size, s.context_length}));
 }
 
 }  // namespace vernier::storage

@@ -11,14 +11,13 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "storage/gguf_dequant.h"
+#include "storage/gguf_rope.h"
 #include "storage/model_context.h"
 
 namespace vernier::storage {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr absl::string_view kRopeFactors = "rope_freqs.weight";
 
 absl::StatusOr<LlamaLikeSizes> ReadSizes(const GgufPlanner& planner, const LlamaLike& family) {
   LlamaLikeSizes s;
@@ -71,24 +70,20 @@ absl::Status UnknownScaling(const GgufPlanner& planner, absl::string_view what) 
 // of the published settings, found by its numbers. Null: none of them.
 absl::StatusOr<Json> Llama3Scaling(const Gguf& gguf, GgufPlanner& planner, const LlamaLikeSizes& s,
                                    double theta) {
-  constexpr double kLow = 1.0, kHigh = 4.0, kContext = 8192.0;
   std::vector<float> divisors(s.rotated / 2);
   VN_RETURN_IF_ERROR(planner.Read(kRopeFactors, {s.rotated / 2}, absl::MakeSpan(divisors)));
-  for (const double factor : {8.0, 32.0}) {  // 3.1 and 3.2
+  for (const double factor : kLlama3Factors) {
     bool matches = true;
     for (size_t i = 0; i < divisors.size(); ++i) {
-      const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(s.rotated);
-      const double wavelength = 2.0 * std::numbers::pi * std::pow(theta, exponent);
-      const double keep = std::min(1.0, std::max(0.0, (kContext / wavelength - kLow) / (kHigh - kLow)));
-      const double want = 1.0 / ((1.0 - keep) / factor + keep);
+      const double want = Llama3Divisor(factor, theta, static_cast<int64_t>(i), s.rotated);
       matches = matches && std::abs(divisors[i] - want) <= 1e-3 * want;
     }
     if (!matches) continue;
     return Json{{"rope_type", "llama3"},
                 {"factor", factor},
-                {"low_freq_factor", kLow},
-                {"high_freq_factor", kHigh},
-                {"original_max_position_embeddings", static_cast<int64_t>(kContext)}};
+                {"low_freq_factor", kLlama3Low},
+                {"high_freq_factor", kLlama3High},
+                {"original_max_position_embeddings", static_cast<int64_t>(kLlama3Context)}};
   }
   return Json();
 }
@@ -130,21 +125,18 @@ absl::StatusOr<Json> ReadScaling(const Gguf& gguf, GgufPlanner& planner, const L
 }
 
 struct Linear {
-  absl::string_view source, target;
+  absl::string_view gguf, hf;
   int64_t out, in;
   int64_t rotary_heads;  // 0: rows stay where they are
   bool bias;
 };
 
-absl::Status AddLayer(int64_t layer, const LlamaLike& family, const LlamaLikePlan& made,
-                      GgufPlanner& planner) {
-  const LlamaLikeSizes& s = made.sizes;
+void AddLayer(int64_t layer, const LlamaLike& family, const LlamaLikeSizes& s, const LlamaLikeBiases& biases,
+              std::vector<GgufRule>& rules) {
   const int64_t query = s.num_heads * s.head_size;
   const int64_t key = s.num_kv_heads * s.head_size;
   const int64_t q_heads = family.interleaved ? s.num_heads : 0;
   const int64_t k_heads = family.interleaved ? s.num_kv_heads : 0;
-  // qwen2 has biases on q, k and v alone.
-  const bool out_bias = made.attention_bias && planner.HasTensor("blk.0.attn_output.bias");
   std::vector<Linear> linears;
   if (family.fused) {
     linears = {{"attn_qkv", "self_attn.qkv_proj", query + 2 * key, s.width, 0, false},
@@ -152,28 +144,32 @@ absl::Status AddLayer(int64_t layer, const LlamaLike& family, const LlamaLikePla
                {"ffn_up", "mlp.gate_up_proj", 2 * s.hidden, s.width, 0, false},
                {"ffn_down", "mlp.down_proj", s.width, s.hidden, 0, false}};
   } else {
-    linears = {{"attn_q", "self_attn.q_proj", query, s.width, q_heads, made.attention_bias},
-               {"attn_k", "self_attn.k_proj", key, s.width, k_heads, made.attention_bias},
-               {"attn_v", "self_attn.v_proj", key, s.width, 0, made.attention_bias},
-               {"attn_output", "self_attn.o_proj", s.width, query, 0, out_bias},
-               {"ffn_gate", "mlp.gate_proj", s.hidden, s.width, 0, made.mlp_bias},
-               {"ffn_up", "mlp.up_proj", s.hidden, s.width, 0, made.mlp_bias},
-               {"ffn_down", "mlp.down_proj", s.width, s.hidden, 0, made.mlp_bias}};
+    linears = {{"attn_q", "self_attn.q_proj", query, s.width, q_heads, biases.attention},
+               {"attn_k", "self_attn.k_proj", key, s.width, k_heads, biases.attention},
+               {"attn_v", "self_attn.v_proj", key, s.width, 0, biases.attention},
+               {"attn_output", "self_attn.o_proj", s.width, query, 0, biases.out},
+               {"ffn_gate", "mlp.gate_proj", s.hidden, s.width, 0, biases.mlp},
+               {"ffn_up", "mlp.up_proj", s.hidden, s.width, 0, biases.mlp},
+               {"ffn_down", "mlp.down_proj", s.width, s.hidden, 0, biases.mlp}};
   }
   const std::string from = absl::StrCat("blk.", layer, ".");
   const std::string to = absl::StrCat("model.layers.", layer, ".");
   for (const Linear& linear : linears) {
     const GgufLayout layout = linear.rotary_heads > 0 ? GgufLayout::kSplitHalves : GgufLayout::kSame;
-    VN_RETURN_IF_ERROR(planner.Add(absl::StrCat(from, linear.source, ".weight"),
-                                   absl::StrCat(to, linear.target, ".weight"), {linear.out, linear.in},
-                                   layout, linear.rotary_heads));
+    rules.push_back({absl::StrCat(from, linear.gguf, ".weight"),
+                     absl::StrCat(to, linear.hf, ".weight"),
+                     {linear.out, linear.in},
+                     layout,
+                     linear.rotary_heads});
     if (!linear.bias) continue;
-    VN_RETURN_IF_ERROR(planner.Add(absl::StrCat(from, linear.source, ".bias"),
-                                   absl::StrCat(to, linear.target, ".bias"), {linear.out}, layout,
-                                   linear.rotary_heads));
+    rules.push_back({absl::StrCat(from, linear.gguf, ".bias"),
+                     absl::StrCat(to, linear.hf, ".bias"),
+                     {linear.out},
+                     layout,
+                     linear.rotary_heads});
   }
   struct Norm {
-    absl::string_view source, target;
+    absl::string_view gguf, hf;
     int64_t size;
   };
   std::vector<Norm> norms;
@@ -191,13 +187,26 @@ absl::Status AddLayer(int64_t layer, const LlamaLike& family, const LlamaLikePla
   }
   const GgufLayout layout = family.gemma_norms ? GgufLayout::kMinusOne : GgufLayout::kSame;
   for (const Norm& norm : norms) {
-    VN_RETURN_IF_ERROR(planner.Add(absl::StrCat(from, norm.source, ".weight"),
-                                   absl::StrCat(to, norm.target, ".weight"), {norm.size}, layout));
+    rules.push_back({absl::StrCat(from, norm.gguf, ".weight"),
+                     absl::StrCat(to, norm.hf, ".weight"),
+                     {norm.size},
+                     layout});
   }
-  return absl::OkStatus();
 }
 
 }  // namespace
+
+std::vector<GgufRule> LlamaLikeRules(const LlamaLike& family, const LlamaLikeSizes& sizes,
+                                     const LlamaLikeBiases& biases) {
+  std::vector<GgufRule> rules = {
+      {"token_embd.weight", "model.embed_tokens.weight", {sizes.vocab_size, sizes.width}}};
+  for (int64_t layer = 0; layer < sizes.num_layers; ++layer) AddLayer(layer, family, sizes, biases, rules);
+  rules.push_back({"output_norm.weight",
+                   "model.norm.weight",
+                   {sizes.width},
+                   family.gemma_norms ? GgufLayout::kMinusOne : GgufLayout::kSame});
+  return rules;
+}
 
 absl::StatusOr<LlamaLikePlan> PlanLlamaLike(const Gguf& gguf, GgufPlanner& planner, const LlamaLike& family) {
   VN_RETURN_IF_ERROR(RefuseExperts(gguf, planner));
@@ -208,15 +217,14 @@ absl::StatusOr<LlamaLikePlan> PlanLlamaLike(const Gguf& gguf, GgufPlanner& plann
   VN_ASSIGN_OR_RETURN(const double theta, planner.PositiveNumberOr("rope.freq_base", 10000.0));
   VN_ASSIGN_OR_RETURN(const Json scaling, ReadScaling(gguf, planner, s, theta));
   // All layers are alike: the first one shows whether linear layers have biases.
-  made.attention_bias = planner.HasTensor("blk.0.attn_q.bias");
-  made.mlp_bias = planner.HasTensor("blk.0.ffn_up.bias");
+  made.biases.attention = planner.HasTensor("blk.0.attn_q.bias");
+  // qwen2 has biases on q, k and v alone.
+  made.biases.out = made.biases.attention && planner.HasTensor("blk.0.attn_output.bias");
+  made.biases.mlp = planner.HasTensor("blk.0.ffn_up.bias");
 
-  VN_RETURN_IF_ERROR(planner.Add("token_embd.weight", "model.embed_tokens.weight", {s.vocab_size, s.width}));
-  for (int64_t layer = 0; layer < s.num_layers; ++layer) {
-    VN_RETURN_IF_ERROR(AddLayer(layer, family, made, planner));
-  }
-  VN_RETURN_IF_ERROR(planner.Add("output_norm.weight", "model.norm.weight", {s.width},
-                                 family.gemma_norms ? GgufLayout::kMinusOne : GgufLayout::kSame));
+  LlamaLikeSizes bounded = s;
+  bounded.num_layers = planner.LayersToPlan(s.num_layers);
+  VN_RETURN_IF_ERROR(planner.Add(LlamaLikeRules(family, bounded, made.biases)));
   VN_ASSIGN_OR_RETURN(const bool has_head, planner.AddHead(s.vocab_size, s.width));
   GgufPlan& plan = made.plan;
   VN_ASSIGN_OR_RETURN(plan.tensors, planner.Finish());

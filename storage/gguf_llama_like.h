@@ -1,12 +1,15 @@
-// GGUF files of the architectures that name their tensors as llama does: what they share. Internal to the
-// import.
+// GGUF files of the architectures that name their tensors as llama does: what they share. Internal to import
+// and export.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "storage/gguf_description.h"
 #include "storage/gguf_plan.h"
+#include "storage/gguf_sizes.h"
 
 namespace vernier::storage {
 
@@ -21,26 +24,29 @@ struct LlamaLike {
   bool may_rotate_part = false;    // rope.dimension_count below the size of a head
 };
 
-struct LlamaLikeSizes {
-  int64_t num_layers = 0;
-  int64_t width = 0;
-  int64_t hidden = 0;
-  int64_t num_heads = 0;
-  int64_t num_kv_heads = 0;
-  int64_t head_size = 0;
-  int64_t rotated = 0;  // numbers of a head that turn
-  int64_t vocab_size = 0;
-  int64_t context_length = 0;
+// Linear layers that have biases.
+struct LlamaLikeBiases {
+  bool attention = false;  // q, k and v
+  bool out = false;        // of attention
+  bool mlp = false;
 };
+
+// The tensors of such a model but for its head, in the order of the blocks.
+std::vector<GgufRule> LlamaLikeRules(const LlamaLike& family, const LlamaLikeSizes& sizes,
+                                     const LlamaLikeBiases& biases);
 
 struct LlamaLikePlan {
   GgufPlan plan;  // config: the sizes and what all of them have; the caller adds the rest
   LlamaLikeSizes sizes;
-  bool attention_bias = false, mlp_bias = false;  // the file has them
+  LlamaLikeBiases biases;
 };
 
 // InvalidArgument: the file is inconsistent, or a variant that is not supported (mixture of experts, scaled
 // rotary positions of a kind that its metadata does not spell out, rotation of a part of a head); says what.
 absl::StatusOr<LlamaLikePlan> PlanLlamaLike(const Gguf& gguf, GgufPlanner& planner, const LlamaLike& family);
+
+// Adds to `describer` what all of them have, and ends it. InvalidArgument: what the format cannot say.
+absl::StatusOr<GgufDescription> DescribeLlamaLike(const GgufModelFacts& facts, const LlamaLike& family,
+                                                  GgufDescriber& describer);
 
 }  // namespace vernier::storage

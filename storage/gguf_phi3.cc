@@ -6,14 +6,16 @@
 #include "storage/gguf_llama_like.h"
 
 namespace vernier::storage {
+namespace {
+
+constexpr LlamaLike kPhi3 = {
+    .model_type = "phi3", .causal_class = "Phi3ForCausalLM", .fused = true, .may_rotate_part = true};
+
+}  // namespace
 
 absl::StatusOr<GgufPlan> PlanGgufPhi3(const Gguf& gguf) {
   GgufPlanner planner(gguf, "phi3");
-  VN_ASSIGN_OR_RETURN(
-      LlamaLikePlan made,
-      PlanLlamaLike(
-          gguf, planner,
-          {.model_type = "phi3", .causal_class = "Phi3ForCausalLM", .fused = true, .may_rotate_part = true}));
+  VN_ASSIGN_OR_RETURN(LlamaLikePlan made, PlanLlamaLike(gguf, planner, kPhi3));
   nlohmann::json& config = made.plan.config;
   config["hidden_act"] = "silu";
   config["partial_rotary_factor"] =
@@ -27,6 +29,14 @@ absl::StatusOr<GgufPlan> PlanGgufPhi3(const Gguf& gguf) {
     }
   }
   return std::move(made.plan);
+}
+
+absl::StatusOr<GgufDescription> DescribeGgufPhi3(const GgufModelFacts& facts) {
+  GgufDescriber describer(facts, "phi3");
+  VN_RETURN_IF_ERROR(describer.Only("hidden_act", {"silu", "swish"}));
+  // Zero stands for none; readers look for the key.
+  describer.Add("attention.sliding_window", static_cast<uint32_t>(facts.window));
+  return DescribeLlamaLike(facts, kPhi3, describer);
 }
 
 }  // namespace vernier::storage

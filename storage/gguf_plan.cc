@@ -1,5 +1,6 @@
 #include "storage/gguf_plan.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <utility>
@@ -138,13 +139,18 @@ absl::Status GgufPlanner::Read(absl::string_view source, const std::vector<int64
   return Dequantize(tensor->type, tensor->bytes, out);
 }
 
-absl::Status GgufPlanner::Add(absl::string_view source, std::string target, std::vector<int64_t> shape,
-                              GgufLayout layout, int64_t num_heads) {
-  VN_ASSIGN_OR_RETURN(const GgufTensor* tensor, Take(source, shape));
-  VN_CHECK(layout != GgufLayout::kSplitHalves || shape[0] % (2 * num_heads) == 0);
-  if (layout == GgufLayout::kTransposed) std::swap(shape.at(0), shape.at(1));
-  PlannedTensor planned{{std::move(target), Dtype::kF32, std::move(shape)}, tensor, layout, num_heads};
-  planned_.push_back(std::move(planned));
+int64_t GgufPlanner::LayersToPlan(int64_t claimed) const {
+  return std::min(claimed, static_cast<int64_t>(gguf_.tensors().size()) + 1);
+}
+
+absl::Status GgufPlanner::Add(const std::vector<GgufRule>& rules) {
+  for (const GgufRule& rule : rules) {
+    VN_ASSIGN_OR_RETURN(const GgufTensor* tensor, Take(rule.gguf, rule.shape));
+    VN_CHECK(rule.layout != GgufLayout::kSplitHalves || rule.shape[0] % (2 * rule.num_heads) == 0);
+    std::vector<int64_t> shape = rule.shape;
+    if (rule.layout == GgufLayout::kTransposed) std::swap(shape.at(0), shape.at(1));
+    planned_.push_back({{rule.hf, Dtype::kF32, std::move(shape)}, tensor, rule.layout, rule.num_heads});
+  }
   return absl::OkStatus();
 }
 
@@ -157,7 +163,7 @@ absl::StatusOr<bool> GgufPlanner::AddHead(int64_t rows, int64_t width) {
     taken_.insert(std::string(kHead));
     return false;
   }
-  VN_RETURN_IF_ERROR(Add(kHead, "lm_head.weight", {rows, width}));
+  VN_RETURN_IF_ERROR(Add({HeadRule(rows, width)}));
   return true;
 }
 

@@ -1,5 +1,6 @@
 // How the tensors and the metadata of a GGUF file become a Hugging Face model: one function per architecture
-// (gguf_llama.h, gguf_gpt2.h, ...) makes the plan, WritePlanned carries it out. Internal to the import.
+// (gguf_llama.h, gguf_gpt2.h, ...) makes the plan, WritePlanned carries it out. The way back:
+// gguf_description.h. Internal to import and export.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +31,21 @@ enum class GgufLayout {
   // Gemma's norms: GGUF keeps 1 + w, Hugging Face w.
   kMinusOne,
 };
+
+// A tensor by its name in both forms: the import reads these from left to right, the export from right to
+// left.
+struct GgufRule {
+  std::string gguf;            // "blk.0.attn_q.weight"
+  std::string hf;              // "model.layers.0.self_attn.q_proj.weight"
+  std::vector<int64_t> shape;  // in the GGUF file
+  GgufLayout layout = GgufLayout::kSame;
+  int64_t num_heads = 0;  // for kSplitHalves
+};
+
+// The rule of a head that is not the embedding.
+inline GgufRule HeadRule(int64_t vocab_size, int64_t width) {
+  return {"output.weight", "lm_head.weight", {vocab_size, width}};
+}
 
 struct PlannedTensor {
   TensorSpec spec;                     // Hugging Face's name and shape; F32
@@ -62,10 +78,12 @@ class GgufPlanner {
   bool Has(absl::string_view field) const { return gguf_.Has(Key(field)); }
 
   bool HasTensor(absl::string_view name) const { return gguf_.FindTensor(name) != nullptr; }
-  // Plans `source` to become `target`; `shape` is the source's. InvalidArgument: the file has no such tensor,
-  // it has another shape or a type that cannot be read.
-  absl::Status Add(absl::string_view source, std::string target, std::vector<int64_t> shape,
-                   GgufLayout layout = GgufLayout::kSame, int64_t num_heads = 0);
+  // Plans the tensors of `rules`, in order. InvalidArgument: the file has no such tensor, it has another
+  // shape or a type that cannot be read.
+  absl::Status Add(const std::vector<GgufRule>& rules);
+  // The layers to make rules for: all that the metadata claims, but no more than the file could have and one,
+  // which is enough to find what is missing.
+  int64_t LayersToPlan(int64_t claimed) const;
   // The values of a tensor of the shape `shape` that becomes none of its own: out.size() of them.
   absl::Status Read(absl::string_view source, const std::vector<int64_t>& shape, absl::Span<float> out);
   // Size of the slowest dimension. InvalidArgument: no such tensor, or a scalar.

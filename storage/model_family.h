@@ -1,4 +1,4 @@
-// Architectures that can be imported: one line each in model_family.cc. Internal to the import.
+// Architectures that can be imported: one line each in model_family.cc. Internal to import and export.
 #pragma once
 
 #include <string>
@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "storage/gguf_description.h"
 #include "storage/gguf_plan.h"
 
 namespace vernier::storage {
@@ -22,6 +23,8 @@ struct ModelFamily {
   bool tied_by_default = false;      // tie_word_embeddings where config.json has none
   absl::string_view gguf_name = {};  // GGUF's general.architecture; empty: GGUF files are not read
   absl::StatusOr<GgufPlan> (*plan_gguf)(const Gguf&) = nullptr;
+  // Null: GGUF files are not written.
+  absl::StatusOr<GgufDescription> (*describe_gguf)(const GgufModelFacts&) = nullptr;
 };
 
 absl::Span<const ModelFamily> ModelFamilies();

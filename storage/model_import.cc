@@ -126,26 +126,16 @@ absl::StatusOr<ImportedModel> ModelOf(absl::string_view folder, absl::string_vie
   return model;
 }
 
-// False: a part is gone or has another size (its bytes are compared when the model is loaded).
-absl::StatusOr<bool> IsWhole(ObjectStore& store, absl::string_view folder, const Manifest& manifest) {
-  for (const ManifestPart& part : manifest.parts) {
-    const absl::StatusOr<ObjectInfo> info = store.Head(absl::StrCat(folder, "/", part.name));
-    if (absl::IsNotFound(info.status())) return false;
-    VN_RETURN_IF_ERROR(info.status());
-    if (info->size_bytes != part.size_bytes) return false;
-  }
-  return true;
-}
-
-// The model `digest` if it is in the store as a whole.
+// The model `digest` if it is in the store as a whole, undamaged: else importing it mends it.
 absl::StatusOr<std::optional<ImportedModel>> FindModel(ObjectStore& store, absl::string_view tenant,
                                                        absl::string_view digest) {
   const std::string folder = ModelFolder(tenant, digest);
   const absl::StatusOr<Manifest> manifest = ReadManifest(store, folder, kModelFormat);
   if (absl::IsNotFound(manifest.status())) return std::optional<ImportedModel>();
   VN_RETURN_IF_ERROR(manifest.status());
-  VN_ASSIGN_OR_RETURN(const bool whole, IsWhole(store, folder, *manifest));
-  if (!whole) return std::optional<ImportedModel>();
+  const absl::Status whole = VerifyParts(store, folder, *manifest);
+  if (absl::IsDataLoss(whole)) return std::optional<ImportedModel>();
+  VN_RETURN_IF_ERROR(whole);
   VN_ASSIGN_OR_RETURN(ImportedModel model, ModelOf(folder, digest, *manifest));
   return std::optional<ImportedModel>(std::move(model));
 }
@@ -169,7 +159,8 @@ class Importer {
  private:
   absl::StatusOr<ImportedModel> ImportFolder(const std::string& source) {
     const Progress reading(options_.progress, "reading", 0.0, 0.0, 0);
-    VN_ASSIGN_OR_RETURN(ModelDraft draft, DraftFromFolder(source, options_.root, options_.tokenizer_from_folder));
+    VN_ASSIGN_OR_RETURN(ModelDraft draft,
+                        DraftFromFolder(source, options_.root, options_.tokenizer_from_folder));
     return Store(std::move(draft), source, 0.0);
   }
 

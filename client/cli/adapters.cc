@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/cli.h"
+#include "client/cli/download.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -37,7 +38,7 @@ absl::Status List(Cli& cli, const std::string& job) {
     table.Add({ShortId(artifact.job()), artifact.stage(), artifact.name(), HumanBytes(artifact.size_bytes()),
                HumanTime(artifact.create_time()), files});
   }
-  table.Print();
+  table.Print(job.empty() ? "no job has published anything yet" : "the job has published nothing yet");
   return absl::OkStatus();
 }
 
@@ -70,22 +71,14 @@ absl::Status Pull(Cli& cli, const PullOptions& options) {
   VN_ASSIGN_OR_RETURN(const v1::ListArtifactsResponse response, Artifacts(cli, options.job));
   VN_ASSIGN_OR_RETURN(const v1::Artifact artifact, Choose(response, options));
   VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
-  VN_RETURN_IF_ERROR(MakeDirs(options.out));
-  LiveLine live;
-  for (const v1::ArtifactFile& file : artifact.files()) {
-    live.Show(absl::StrCat("pulling ", file.name(), "  ", HumanBytes(file.size_bytes())));
-    const std::filesystem::path path = std::filesystem::path(options.out) / file.name();
-    VN_RETURN_IF_ERROR(MakeDirs(path.parent_path().string()));
-    VN_RETURN_IF_ERROR(client->DownloadArtifact(artifact, file, path.string()));
-  }
-  live.Clear();
+  VN_RETURN_IF_ERROR(DownloadFiles(*client, artifact, options.out));
   if (cli.json()) {
     PrintJson(artifact);
     return absl::OkStatus();
   }
   std::cout << artifact.name() << " of " << artifact.job() << " stage " << artifact.stage() << " is in "
-            << options.out << " (" << artifact.files_size() << " files, " << HumanBytes(artifact.size_bytes())
-            << ")\n";
+            << options.out << " (" << Counted(artifact.files_size(), "file") << ", "
+            << HumanBytes(artifact.size_bytes()) << ")\n";
   return absl::OkStatus();
 }
 

@@ -25,7 +25,8 @@ absl::StatusOr<client::Client*> Cli::client() {
   return client_.get();
 }
 
-std::string UnknownCommand(const CLI::App& app) {
+std::string UsageError(const CLI::App& app, absl::string_view what) {
+  // The command that the words before the error name.
   const CLI::App* command = &app;
   std::string path = "vernier";
   while (!command->get_subcommands().empty()) {
@@ -36,39 +37,15 @@ std::string UnknownCommand(const CLI::App& app) {
   for (const CLI::App* one : command->get_subcommands([](const CLI::App*) { return true; })) {
     known.push_back(one->get_name());
   }
-  if (known.empty()) return "";
-  // What a group does not know falls through to those around it.
-  for (const std::string& word : app.remaining(/*recurse=*/true)) {
-    if (absl::StartsWith(word, "-")) continue;
-    return absl::StrCat("\"", Excerpt(word), "\" is no command", DidYouMean(word, known), "; `", path,
-                        " --help` lists them");
+  if (!known.empty()) {
+    // What a group does not know falls through to those around it.
+    for (const std::string& word : app.remaining(/*recurse=*/true)) {
+      if (absl::StartsWith(word, "-")) continue;
+      return absl::StrCat("\"", Excerpt(word), "\" is no command", DidYouMean(word, known), "; `", path,
+                          " --help` lists them");
+    }
   }
-  return "";
-}
-
-int ExitCodeOf(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return 0;
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kOutOfRange:
-      return 2;
-    case absl::StatusCode::kNotFound:
-      return 3;
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded:
-      return 4;
-    case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kPermissionDenied:
-      return 5;
-    case absl::StatusCode::kResourceExhausted:
-      return 6;
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kAlreadyExists:
-      return 7;
-    default:
-      return 1;
-  }
+  return absl::StrCat(what, "; `", path, " --help` explains it");
 }
 
 std::string ToJson(const google::protobuf::Message& message) {
@@ -83,8 +60,11 @@ std::string ToJson(const google::protobuf::Message& message) {
 
 void PrintJson(const google::protobuf::Message& message) { std::cout << ToJson(message) << "\n"; }
 
-void Table::Print() const {
-  if (rows_.size() < 2) return;
+void Table::Print(absl::string_view empty) const {
+  if (rows_.size() < 2) {
+    if (!empty.empty()) std::cerr << empty << "\n";
+    return;
+  }
   std::vector<size_t> widths;
   for (const auto& row : rows_) {
     widths.resize(std::max(widths.size(), row.size()));
@@ -117,6 +97,14 @@ void LiveLine::Show(const std::string& text) {
 void LiveLine::Clear() {
   if (shown_) std::cerr << "\r\033[K" << std::flush;
   shown_ = false;
+}
+
+void PrintFields(const std::vector<std::pair<std::string, std::string>>& fields) {
+  size_t width = 0;
+  for (const auto& [name, value] : fields) width = std::max(width, name.size());
+  for (const auto& [name, value] : fields) {
+    if (!value.empty()) std::cout << absl::StrFormat("%-*s  %s\n", static_cast<int>(width), name, value);
+  }
 }
 
 std::string HumanDuration(double seconds) {

@@ -1,10 +1,11 @@
-// What the commands of `vernier` share. Exit codes: docs/cli.md.
+// What the commands of `vernier` share. Exit codes: common/exit_code.h.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -40,36 +41,40 @@ inline constexpr char kJobHelp[] = "Job: id, unique prefix of it (4 characters o
 // One call per command group; each adds its subcommands.
 void AddServiceCommands(CLI::App& app, Cli& cli);    // up down agents gc du version
 void AddJobCommands(CLI::App& app, Cli& cli);        // submit jobs job cancel pause resume rm logs
+void AddPlanCommand(CLI::App& app, Cli& cli);        // plan
 void AddMetricsCommand(CLI::App& app, Cli& cli);     // metrics
 void AddDatasetCommands(CLI::App& app, Cli& cli);    // datasets ...
 void AddModelCommands(CLI::App& app, Cli& cli);      // models ... tokenize
 void AddAdapterCommands(CLI::App& app, Cli& cli);    // adapters ...
 void AddGenerateCommand(CLI::App& app, Cli& cli);    // generate
+void AddExportCommand(CLI::App& app, Cli& cli);      // export
 void AddCompareCommand(CLI::App& app, Cli& cli);     // compare
 void AddLedgerCommand(CLI::App& app, Cli& cli);      // ledger
 void AddReportCommand(CLI::App& app, Cli& cli);      // report
 void AddCompletionCommand(CLI::App& app, Cli& cli);  // completion
 
-// After a parse that failed: which word is no command, and the nearest one; "" when that was not why.
-std::string UnknownCommand(const CLI::App& app);
-
-// docs/cli.md.
-int ExitCodeOf(const absl::Status& status);
+// After a parse that failed because of `what`, one sentence: which word is no command, and the nearest one;
+// or `what` and where it is explained.
+std::string UsageError(const CLI::App& app, absl::string_view what);
 
 // The proto's JSON mapping with its own field names, on one line.
 std::string ToJson(const google::protobuf::Message& message);
 void PrintJson(const google::protobuf::Message& message);
 
-// Columns as wide as their longest cell; no line when there are no rows.
+// Columns as wide as their longest cell.
 class Table {
  public:
   explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
   void Add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-  void Print() const;
+  // Without rows nothing is printed, but `empty`, a sentence, on standard error.
+  void Print(absl::string_view empty = "") const;
 
  private:
   std::vector<std::vector<std::string>> rows_;
 };
+
+// One thing: names and what they are, a line each; those that are "" are left out.
+void PrintFields(const std::vector<std::pair<std::string, std::string>>& fields);
 
 // A line that overwrites itself on a terminal; elsewhere a new line at most every few seconds. On standard
 // error.

@@ -19,6 +19,7 @@
 #include "client/cli/terminal.h"
 #include "client/results.h"
 #include "common/status_macros.h"
+#include "common/text.h"
 
 namespace vernier::cli {
 namespace {
@@ -208,15 +209,17 @@ void PrintRows(const std::vector<JobResults>& results, const client::EvaluationP
                const client::RowComparison& compared, int count, const Terminal& terminal) {
   const std::string before = NameOf(results, pair.before_job, *pair.before);
   const std::string after = NameOf(results, pair.after_job, *pair.after);
-  Heading(absl::StrCat("Row by row: ", before, " -> ", after, ", ", compared.rows.size(), " ",
-                       pair.after->split, " rows, by ", compared.metric,
-                       client::LowerIsBetter(compared.metric) ? " (lower is better)" : ""),
-          terminal);
+  Heading(
+      absl::StrCat("Row by row: ", before, " -> ", after, ", ", compared.rows.size(), " ", pair.after->split,
+                   " ", Noun(static_cast<int64_t>(compared.rows.size()), "row"), ", by ", compared.metric,
+                   client::LowerIsBetter(compared.metric) ? " (lower is better)" : ""),
+      terminal);
   std::cout << "mean " << Number(compared.mean_before) << " -> " << Number(compared.mean_after) << " ("
             << Signed(compared.mean_after - compared.mean_before) << "); better on " << compared.num_better
-            << ", worse on " << compared.num_worse << ", equal on " << compared.num_equal << " rows\n";
+            << ", worse on " << compared.num_worse << ", equal on " << Counted(compared.num_equal, "row")
+            << "\n";
   if (compared.num_only_one > 0)
-    std::cout << compared.num_only_one << " rows were judged by one of them alone\n";
+    std::cout << "judged by one of them alone: " << Counted(compared.num_only_one, "row") << "\n";
   const bool has_text = pair.before->has_text && pair.after->has_text;
   const auto show = [&](bool gains, absl::string_view title) {
     int shown = 0;

@@ -22,7 +22,9 @@ std::string Percent(int64_t part, int64_t whole) {
                    : std::string("0%");
 }
 
-std::string Rows(int64_t count) { return absl::StrCat(Grouped(count), count == 1 ? " row" : " rows"); }
+std::string Rows(int64_t count) { return absl::StrCat(Grouped(count), " ", Noun(count, "row")); }
+
+std::string Tokens(int64_t count) { return absl::StrCat(Grouped(count), " ", Noun(count, "token")); }
 
 void Line(std::string& out, absl::string_view name, absl::string_view text) {
   absl::StrAppendFormat(&out, "  %-16s %s\n", name, text);
@@ -44,8 +46,7 @@ void AddCounts(const v1::DataReport& report, const DataReportOptions& options, s
                       " of them trained (", Percent(report.num_trained_tokens(), report.num_tokens()), ")"));
     Line(out, "row length",
          absl::StrCat("median ", Grouped(report.median_row_tokens()), ", 95% up to ",
-                      Grouped(report.p95_row_tokens()), ", longest ", Grouped(report.max_row_tokens()),
-                      " tokens"));
+                      Grouped(report.p95_row_tokens()), ", longest ", Tokens(report.max_row_tokens())));
   }
   Line(out, "duplicates",
        absl::StrCat(Grouped(report.num_duplicate_rows()), " exact, ",
@@ -91,7 +92,7 @@ void AddOverlong(const v1::DataReport& report, const DataReportOptions& options,
     Line(out, name,
          loss.policy() == v1::ON_OVERLONG_REFUSE
              ? std::string("the job ends before it queues (default)")
-             : absl::StrCat("loses ", Rows(loss.num_rows()), " and ", Grouped(loss.num_tokens()), " tokens"));
+             : absl::StrCat("loses ", Rows(loss.num_rows()), " and ", Tokens(loss.num_tokens())));
   }
 }
 
@@ -130,7 +131,7 @@ std::string Ends(absl::string_view text) {
 
 void AddSamples(const v1::DataReport& report, const DataReportOptions& options, std::string& out) {
   for (const v1::RowSample& sample : report.samples()) {
-    absl::StrAppend(&out, "\nsample, line ", sample.line(), ": ", Grouped(sample.num_tokens()), " tokens, ",
+    absl::StrAppend(&out, "\nsample, line ", sample.line(), ": ", Tokens(sample.num_tokens()), ", ",
                     Grouped(sample.num_trained_tokens()), " trained ",
                     options.color ? "(highlighted)" : "(between [[ and ]])", "\n");
     for (const v1::RowSample::Segment& segment : sample.segments()) {

@@ -18,6 +18,7 @@
 #include "client/cli/data_report.h"
 #include "client/job_file.h"
 #include "client/model_files.h"
+#include "common/file.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "worker/data/check.h"
@@ -33,16 +34,24 @@ struct RowFlags {
   std::string model;
   std::string loss_on;
   std::string turns;
+  std::string reasoning;
   std::vector<std::string> columns;
   std::string format;
+  std::string chat_template;
 
   void AddTo(CLI::App& command, bool model_required) {
     command.add_option("--model,-m", model, "Model in the service, Hugging Face folder or GGUF file")
         ->required(model_required);
-    command.add_option("--loss-on", loss_on, "assistant, completion or all")
-        ->check(CLI::IsMember({"assistant", "completion", "all"}));
-    command.add_option("--turns", turns, "Which assistant turns are trained: all or last")
-        ->check(CLI::IsMember({"all", "last"}));
+    command.add_option("--loss-on", loss_on, "assistant, completion, all or prompt")
+        ->check(CLI::IsMember({"assistant", "completion", "all", "prompt"}));
+    command
+        .add_option("--turns", turns,
+                    "Which assistant turns are trained: all, last, or each in a row (expand)")
+        ->check(CLI::IsMember({"all", "last", "expand"}));
+    command.add_option("--reasoning", reasoning, "The reasoning of answers: train, mask or drop")
+        ->check(CLI::IsMember({"train", "mask", "drop"}));
+    command.add_option("--chat-template", chat_template,
+                       "File with a Jinja template to use instead of the model's");
     command.add_option("--columns", columns,
                        "field=column: which column holds a field, as data.columns; may repeat");
     command.add_option("--format", format, "Forces what the file is, as data.format; default: recognised");
@@ -73,6 +82,11 @@ struct RowFlags {
     client::CodecRequest request;
     request.model = model;
     request.turns = Encode().turns;
+    v1::Reasoning_Parse("REASONING_" + absl::AsciiStrToUpper(reasoning.empty() ? "unspecified" : reasoning),
+                        &request.reasoning);
+    if (!chat_template.empty()) {
+      VN_ASSIGN_OR_RETURN(request.chat_template, ReadFile(chat_template, data::kMaxTemplateBytes));
+    }
     return client::OpenCodec(request, [&cli] { return cli.client(); });
   }
 };
@@ -107,8 +121,8 @@ absl::Status Check(Cli& cli, const CheckFlags& flags) {
   LiveLine live;
   const auto report = data::CheckData(request, [&](const data::PrepareProgress& now) {
     live.Show(
-        absl::StrCat(now.phase, " ", flags.path, "  ", Grouped(now.rows), " rows  ", HumanBytes(now.bytes),
-                     " of ", HumanBytes(now.total_bytes),
+        absl::StrCat(now.phase, " ", flags.path, "  ", Grouped(now.rows), " ", Noun(now.rows, "row"), "  ",
+                     HumanBytes(now.bytes), " of ", HumanBytes(now.total_bytes),
                      now.eta_seconds > 0 ? absl::StrCat("  ETA ", HumanDuration(now.eta_seconds)) : ""));
   });
   live.Clear();
@@ -126,42 +140,56 @@ absl::Status Check(Cli& cli, const CheckFlags& flags) {
   return absl::OkStatus();
 }
 
+void PrintPreviewJson(const data::Preview& preview) {
+  nlohmann::json out;
+  out["num_tokens"] = preview.num_tokens;
+  out["num_trained_tokens"] = preview.num_trained_tokens;
+  out["prompt_length"] = preview.prompt_length;
+  out["implicit_system_prompt"] = preview.implicit_system_prompt;
+  out["adds_bos"] = preview.adds_bos;
+  out["adds_eos"] = preview.adds_eos;
+  out["segments"] = nlohmann::json::array();
+  for (const data::PreviewSegment& segment : preview.segments) {
+    out["segments"].push_back({{"text", segment.text}, {"weight", segment.weight}});
+  }
+  std::cout << out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+}
+
+void PrintPreview(const data::Preview& preview) {
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  const absl::string_view begin = TrainedBegin(terminal), end = TrainedEnd(terminal);
+  for (const data::PreviewSegment& segment : preview.segments) {
+    std::cout << (segment.trained() ? begin : "") << segment.text << (segment.trained() ? end : "");
+  }
+  if (preview.adds_eos) {
+    std::cout << (preview.trains_eos ? begin : "") << "<end of text>" << (preview.trains_eos ? end : "");
+  }
+  std::cout << "\n---\n"
+            << Counted(preview.num_tokens, "token") << ", " << preview.num_trained_tokens << " trained"
+            << (terminal ? " (highlighted)" : " (between [[ and ]])") << "\n";
+  if (preview.adds_bos) std::cout << "a beginning-of-text token goes before it\n";
+  if (preview.hides_reasoning) std::cout << "the template leaves out reasoning of the row\n";
+  if (!preview.implicit_system_prompt.empty()) {
+    std::cout << "the template adds a system prompt that the row does not have: \""
+              << Excerpt(preview.implicit_system_prompt, 400) << "\"\n";
+  }
+}
+
 absl::Status ShowPreview(Cli& cli, const std::string& path, int64_t row, const RowFlags& flags) {
   VN_ASSIGN_OR_RETURN(const auto codec, flags.Open(cli));
   VN_ASSIGN_OR_RETURN(const data::RowOptions rows, flags.Rows());
   VN_ASSIGN_OR_RETURN(const data::CheckInput input, data::CheckInputOf(path));
   const auto source = data::OpenSource(input.read, input.size_bytes, rows);
   if (!source.ok()) return Annotate(source.status(), path);
-  auto preview = data::PreviewRow(**source, row, rows, *codec, flags.Encode());
-  if (!preview.ok()) return Annotate(preview.status(), path);
-  if (cli.json()) {
-    nlohmann::json out;
-    out["num_tokens"] = preview->num_tokens;
-    out["num_trained_tokens"] = preview->num_trained_tokens;
-    out["prompt_length"] = preview->prompt_length;
-    out["implicit_system_prompt"] = preview->implicit_system_prompt;
-    out["adds_bos"] = preview->adds_bos;
-    out["adds_eos"] = preview->adds_eos;
-    out["segments"] = nlohmann::json::array();
-    for (const data::PreviewSegment& segment : preview->segments) {
-      out["segments"].push_back({{"text", segment.text}, {"weight", segment.weight}});
+  const auto previews = data::PreviewRow(**source, row, rows, *codec, flags.Encode());
+  if (!previews.ok()) return Annotate(previews.status(), path);
+  for (size_t i = 0; i < previews->size(); ++i) {
+    if (cli.json()) {
+      PrintPreviewJson((*previews)[i]);
+      continue;
     }
-    std::cout << out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
-    return absl::OkStatus();
-  }
-  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  const absl::string_view begin = TrainedBegin(terminal), end = TrainedEnd(terminal);
-  for (const data::PreviewSegment& segment : preview->segments) {
-    std::cout << (segment.trained() ? begin : "") << segment.text << (segment.trained() ? end : "");
-  }
-  if (preview->adds_eos) std::cout << begin << "<end of text>" << end;
-  std::cout << "\n---\n"
-            << preview->num_tokens << " tokens, " << preview->num_trained_tokens << " trained"
-            << (terminal ? " (highlighted)" : " (between [[ and ]])") << "\n";
-  if (preview->adds_bos) std::cout << "a beginning-of-text token goes before it\n";
-  if (!preview->implicit_system_prompt.empty()) {
-    std::cout << "the template adds a system prompt that the row does not have: \""
-              << Excerpt(preview->implicit_system_prompt, 400) << "\"\n";
+    if (previews->size() > 1) std::cout << (i > 0 ? "\n" : "") << "=== row made of turn " << i + 1 << "\n";
+    PrintPreview((*previews)[i]);
   }
   return absl::OkStatus();
 }
@@ -169,7 +197,8 @@ absl::Status ShowPreview(Cli& cli, const std::string& path, int64_t row, const R
 absl::Status Put(Cli& cli, const std::string& path, const std::string& name) {
   VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
   LiveLine live;
-  const auto response = client->UploadDataset(path, name, [&](int64_t done, int64_t total) {
+  const std::string wanted = name.empty() ? client::DatasetNameOf(path) : name;
+  const auto response = client->UploadDataset(path, wanted, [&](int64_t done, int64_t total) {
     live.Show(absl::StrCat("uploading ", path, "  ", HumanBytes(done), " of ", HumanBytes(total)));
   });
   live.Clear();
@@ -205,7 +234,26 @@ absl::Status List(Cli& cli) {
                HumanBytes(dataset.size_bytes()), dataset.format(), dataset.digest().substr(0, 12),
                HumanTime(dataset.create_time())});
   }
-  table.Print();
+  table.Print("no datasets yet; `vernier datasets put FILE` uploads one, and so does `vernier submit`");
+  return absl::OkStatus();
+}
+
+absl::Status Get(Cli& cli, const std::string& name) {
+  VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
+  v1::GetDatasetRequest request;
+  request.set_name(name);
+  VN_ASSIGN_OR_RETURN(const auto response, client->Call(&DatasetService::Stub::GetDataset, request));
+  const v1::Dataset& dataset = response.dataset();
+  if (cli.json()) {
+    PrintJson(dataset);
+    return absl::OkStatus();
+  }
+  PrintFields({{"name", dataset.name()},
+               {"rows", dataset.num_rows() > 0 ? Grouped(dataset.num_rows()) : "not counted in this format"},
+               {"format", dataset.format()},
+               {"size", HumanBytes(dataset.size_bytes())},
+               {"digest", dataset.digest()},
+               {"uploaded", HumanTime(dataset.create_time())}});
   return absl::OkStatus();
 }
 
@@ -262,16 +310,7 @@ void AddDatasetCommands(CLI::App& app, Cli& cli) {
     CLI::App* const command = group->add_subcommand("get", "Show a dataset");
     const auto options = std::make_shared<Options>();
     command->add_option("dataset", options->name, "Name or digest")->required();
-    command->callback([&cli, options] {
-      cli.run = [&cli, options]() -> absl::Status {
-        VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
-        v1::GetDatasetRequest request;
-        request.set_name(options->name);
-        VN_ASSIGN_OR_RETURN(const auto response, client->Call(&DatasetService::Stub::GetDataset, request));
-        PrintJson(response.dataset());
-        return absl::OkStatus();
-      };
-    });
+    command->callback([&cli, options] { cli.run = [&cli, options] { return Get(cli, options->name); }; });
   }
   {
     CLI::App* const command = group->add_subcommand("rm", "Delete a dataset that no unfinished job uses");

@@ -1,5 +1,6 @@
 // vernier submit, jobs, job, cancel, pause, resume, rm, logs.
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -11,6 +12,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/cli/cli.h"
+#include "client/cli/follow.h"
+#include "client/cli/data_report.h"
 #include "client/job_file.h"
 #include "client/results.h"
 #include "common/digest.h"
@@ -31,68 +34,6 @@ constexpr int kJobPaused = 12;
 bool Ended(v1::JobState state) {
   return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||
          state == v1::JOB_STATE_CANCELLED;
-}
-
-std::string ProgressText(absl::string_view stage, const v1::Progress& progress) {
-  std::string text = absl::StrCat(stage, "  ", progress.phase());
-  if (progress.total_steps() > 0)
-    absl::StrAppend(&text, "  step ", progress.step(), "/", progress.total_steps());
-  if (progress.total_rows() > 0)
-    absl::StrAppend(&text, "  row ", progress.rows(), "/", progress.total_rows());
-  if (progress.total_bytes() > 0) {
-    if (progress.rows() > 0) absl::StrAppend(&text, "  ", progress.rows(), " rows");
-    absl::StrAppend(&text, "  ", HumanBytes(progress.bytes()), " of ", HumanBytes(progress.total_bytes()));
-    absl::StrAppendFormat(
-        &text, " (%.0f%%)",
-        100.0 * static_cast<double>(progress.bytes()) / static_cast<double>(progress.total_bytes()));
-  }
-  if (progress.has_train_loss()) absl::StrAppendFormat(&text, "  loss %.4f", progress.train_loss());
-  if (progress.has_valid_loss()) absl::StrAppendFormat(&text, "  valid loss %.4f", progress.valid_loss());
-  if (progress.tokens_per_second() > 0)
-    absl::StrAppendFormat(&text, "  %.0f tok/s", progress.tokens_per_second());
-  if (progress.eta_seconds() > 0) absl::StrAppend(&text, "  ETA ", HumanDuration(progress.eta_seconds()));
-  return text;
-}
-
-// `message` without the words that were told just before: a job fails with the reason of its stage, which may
-// be many lines.
-absl::string_view WithoutRepetition(absl::string_view message, absl::string_view told) {
-  if (!told.empty() && absl::ConsumeSuffix(&message, told)) absl::ConsumeSuffix(&message, ": ");
-  return message;
-}
-
-// Follows a job to its end; returns how it ended.
-absl::StatusOr<v1::Job> Follow(Cli& cli, const std::string& name) {
-  VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
-  v1::Job last;
-  LiveLine live;
-  std::string told;  // the newest message
-  const absl::Status status = client->WatchJob(name, 0, [&](const v1::WatchJobResponse& response) {
-    if (response.has_job()) last = response.job();
-    if (cli.json()) {
-      if (response.has_event()) PrintJson(response.event());
-      return true;
-    }
-    if (!response.has_event()) return !(last.state() == v1::JOB_STATE_PAUSED);
-    const v1::JobEvent& event = response.event();
-    if (event.sequence() == 0) {
-      live.Show(ProgressText(event.stage(), event.progress()));
-      return true;
-    }
-    live.Clear();
-    std::cerr << absl::FormatTime("%H:%M:%S", absl::FromUnixSeconds(event.time().seconds()),
-                                  absl::LocalTimeZone())
-              << "  " << (event.stage().empty() ? "" : event.stage() + "  ")
-              << WithoutRepetition(event.message(), told) << "\n";
-    told = event.message();
-    return event.state() != v1::JOB_STATE_PAUSED;
-  });
-  live.Clear();
-  VN_RETURN_IF_ERROR(status);
-  v1::GetJobRequest request;
-  request.set_name(name);
-  VN_ASSIGN_OR_RETURN(const v1::GetJobResponse response, client->Call(&JobService::Stub::GetJob, request));
-  return response.job();
 }
 
 absl::string_view FirstLine(absl::string_view text) { return text.substr(0, text.find('\n')); }
@@ -120,7 +61,11 @@ void PrintResults(const v1::Job& job) {
     if (stage.results().empty()) continue;
     std::cout << stage.id() << ":\n";
     const std::map<std::string, double> sorted(stage.results().begin(), stage.results().end());
-    for (const auto& [name, value] : sorted) std::cout << absl::StrFormat("  %-24s %.6g\n", name, value);
+    for (const auto& [name, value] : sorted) {
+      const bool whole = value == std::floor(value) && std::fabs(value) < 1e15;
+      std::cout << absl::StrFormat("  %-24s ", name)
+                << (whole ? Grouped(static_cast<int64_t>(value)) : absl::StrFormat("%.6g", value)) << "\n";
+    }
   }
 }
 
@@ -145,9 +90,9 @@ void PrintJob(const v1::Job& job, bool with_spec) {
     }
     if (stage.has_data_report()) {
       const v1::DataReport& report = stage.data_report();
-      std::cout << "    data: " << report.num_rows() << " rows, " << report.num_tokens() << " tokens, "
-                << report.num_trained_tokens() << " trained, " << report.num_validation_rows()
-                << " held out\n";
+      std::cout << "    data: " << Counted(report.num_rows(), "row") << ", "
+                << Counted(report.num_tokens(), "token") << ", " << report.num_trained_tokens()
+                << " trained, " << report.num_validation_rows() << " held out\n";
       for (const std::string& note : report.notes()) std::cout << "    note: " << note << "\n";
       for (const v1::RowProblem& problem : report.problems()) {
         std::cout << "    line " << problem.line() << ": " << problem.reason() << "\n";
@@ -195,7 +140,7 @@ absl::Status Submit(Cli& cli, const std::string& path, const std::vector<std::st
     return absl::OkStatus();
   }
   std::cerr << "submitted " << response.job().name() << "\n";
-  VN_ASSIGN_OR_RETURN(const v1::Job job, Follow(cli, response.job().name()));
+  VN_ASSIGN_OR_RETURN(const v1::Job job, Follow(cli, response.job().name(), cli.json()));
   if (cli.json()) {
     PrintJson(job);
   } else {
@@ -239,7 +184,8 @@ absl::Status ListJobs(Cli& cli, const std::vector<std::string>& labels, const st
     table.Add({ShortId(job.name()), StateName(job.state()), job.spec().name(), HumanTime(job.create_time()),
                std::string(FirstLine(job.state_reason()))});
   }
-  table.Print();
+  table.Print(labels.empty() && state.empty() ? "no jobs yet; `vernier submit FILE` makes one"
+                                              : "no such jobs");
   return absl::OkStatus();
 }
 
@@ -346,7 +292,7 @@ void AddJobCommands(CLI::App& app, Cli& cli) {
       cli.run = [&cli, name, spec, watch]() -> absl::Status {
         v1::Job job;
         if (*watch) {
-          VN_ASSIGN_OR_RETURN(job, Follow(cli, *name));
+          VN_ASSIGN_OR_RETURN(job, Follow(cli, *name, cli.json()));
         } else {
           VN_ASSIGN_OR_RETURN(client::Client* const client, cli.client());
           v1::GetJobRequest request;
@@ -365,7 +311,8 @@ void AddJobCommands(CLI::App& app, Cli& cli) {
   }
   AddVerb(app, cli, "cancel", "Checkpoint a job and end it", &JobService::Stub::CancelJob);
   AddVerb(app, cli, "pause", "Checkpoint a job and free its device", &JobService::Stub::PauseJob);
-  AddVerb(app, cli, "resume", "Let a paused job go on from its checkpoint", &JobService::Stub::ResumeJob);
+  AddVerb(app, cli, "resume", "Let a paused or failed job go on from its checkpoint",
+          &JobService::Stub::ResumeJob);
   {
     CLI::App* const command =
         app.add_subcommand("rm", "Remove an ended job with its checkpoints and artifacts");

@@ -17,6 +17,7 @@
 #include "client/ledger_view.h"
 #include "client/results.h"
 #include "common/status_macros.h"
+#include "common/text.h"
 
 namespace vernier::cli {
 namespace {
@@ -68,7 +69,7 @@ void PrintPreview(const client::LedgerPreview* preview, const Terminal& terminal
 
 void PrintRow(const RowVisits& row, const Terminal& terminal) {
   std::cout << "line " << row.line << " (row " << row.row << (row.validation ? " of validation)" : ")")
-            << ": " << row.tokens << " tokens, " << row.trained_tokens
+            << ": " << Counted(row.tokens, "token") << ", " << row.trained_tokens
             << (row.validation ? " judged" : " trained");
   if (row.weight != static_cast<double>(row.trained_tokens))
     std::cout << ", weight " << absl::StrFormat("%g", row.weight);
@@ -79,8 +80,7 @@ void PrintRow(const RowVisits& row, const Terminal& terminal) {
     return;
   }
   if (!row.validation) {
-    std::cout << "  trained by " << row.visits.size() << (row.visits.size() == 1 ? " step" : " steps")
-              << "\n";
+    std::cout << "  trained by " << Counted(static_cast<int64_t>(row.visits.size()), "step") << "\n";
   }
   std::vector<std::vector<std::string>> table = {
       {"", row.validation ? "AFTER STEP" : "STEP", "LOSS", "CHANGE"}};
@@ -127,8 +127,8 @@ absl::Status ShowWorst(Cli& cli, const client::StageLedger& ledger, const Ledger
   for (const RowVisits& row : rows) {
     std::cout << Coloured(Loss(row.after), 1, terminal) << "  line " << row.line << "  at step "
               << row.visits.back().step << ", was " << Loss(row.before) << " at step "
-              << row.visits.front().step << "  (" << row.trained_tokens << " of " << row.tokens
-              << " tokens)\n";
+              << row.visits.front().step << "  (" << row.trained_tokens << " of "
+              << Counted(row.tokens, "token") << ")\n";
     PrintPreview(row.preview, terminal);
   }
   if (ledger.previews.empty()) std::cout << "texts are shown once the stage has ended\n";
@@ -156,12 +156,12 @@ absl::Status ShowSummary(Cli& cli, const client::StageLedger& ledger) {
               << "\n";
     return absl::OkStatus();
   }
-  std::cout << "stage " << ledger.stage << ", " << summary.num_steps << " steps, the last of them "
+  std::cout << "stage " << ledger.stage << ", " << Counted(summary.num_steps, "step") << ", the last of them "
             << summary.last_step << "\n  rows              " << summary.num_trained << " of "
-            << summary.num_rows << " trained, " << summary.num_visits << " visits, " << summary.least_visits
-            << " to " << summary.most_visits << " a row\n  loss              " << Loss(summary.before)
-            << " at their first visit -> " << Loss(summary.after) << " at their last; it rose for "
-            << summary.num_risen << (summary.num_risen == 1 ? " row\n" : " rows\n");
+            << summary.num_rows << " trained, " << Counted(summary.num_visits, "visit") << ", "
+            << summary.least_visits << " to " << summary.most_visits << " a row\n  loss              "
+            << Loss(summary.before) << " at their first visit -> " << Loss(summary.after)
+            << " at their last; it rose for " << Counted(summary.num_risen, "row") << "\n";
   if (summary.num_validation_rows > 0) {
     std::cout << "  validation rows   " << summary.num_validation_rows << ": "
               << Loss(summary.validation_before) << " -> " << Loss(summary.validation_after) << "\n";

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "client/cli/cli.h"
+#include "common/exit_code.h"
 #include "common/log.h"
 #include "common/version.h"
 
@@ -23,10 +24,12 @@ int main(int argc, char** argv) {
   app.add_option("--output", state.output, "text or json")->check(CLI::IsMember({"text", "json"}));
   cli::AddServiceCommands(app, state);
   cli::AddJobCommands(app, state);
+  cli::AddPlanCommand(app, state);
   cli::AddMetricsCommand(app, state);
   cli::AddDatasetCommands(app, state);
   cli::AddModelCommands(app, state);
   cli::AddAdapterCommands(app, state);
+  cli::AddExportCommand(app, state);
   cli::AddGenerateCommand(app, state);
   cli::AddCompareCommand(app, state);
   cli::AddReportCommand(app, state);
@@ -35,16 +38,14 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (const std::string unknown = cli::UnknownCommand(app); !unknown.empty()) {
-      std::cerr << "vernier: " << unknown << "\n";
-      return 2;
-    }
-    return app.exit(error) == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::cerr << "vernier: " << cli::UsageError(app, error.what()) << "\n";
+    return ExitCodeOf(absl::InvalidArgumentError(""));
   }
   const absl::Status status = state.run();
   if (!status.ok()) {
     std::cerr << "vernier: " << status.message() << "\n";
-    return cli::ExitCodeOf(status);
+    return ExitCodeOf(status);
   }
   return state.exit_code;
 }

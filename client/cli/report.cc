@@ -32,7 +32,9 @@ void AddData(const v1::Data& data, Named& named) {
 Named NamesIn(const v1::JobSpec& spec) {
   Named named;
   for (const v1::Stage& stage : spec.stages()) {
-    const v1::ModelRef& model = stage.has_evaluate() ? stage.evaluate().model() : stage.train().model();
+    const v1::ModelRef& model = stage.has_evaluate()  ? stage.evaluate().model()
+                                : stage.has_export_() ? stage.export_().model()
+                                                      : stage.train().model();
     if (!model.base().empty()) named.models.insert(model.base());
     AddData(stage.has_evaluate() ? stage.evaluate().data() : stage.train().data(), named);
   }

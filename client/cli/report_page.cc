@@ -254,10 +254,11 @@ std::string ComparedSamples(const client::EvaluationPair& pair) {
   const std::string& before = pair.before->stage;
   const std::string& after = pair.after->stage;
   std::string html = absl::StrCat(
-      "<p>", compared->rows.size(), " ", HtmlText(pair.after->split), " rows, judged by ", HtmlText(before),
-      " and by ", HtmlText(after), ". Mean ", HtmlText(compared->metric), " ", Number(compared->mean_before),
+      "<p>", compared->rows.size(), " ", HtmlText(pair.after->split), " ",
+      Noun(static_cast<int64_t>(compared->rows.size()), "row"), ", judged by ", HtmlText(before), " and by ",
+      HtmlText(after), ". Mean ", HtmlText(compared->metric), " ", Number(compared->mean_before),
       " \u2192 <strong>", Number(compared->mean_after), "</strong>; better on ", compared->num_better,
-      ", worse on ", compared->num_worse, ", equal on ", compared->num_equal, " rows.</p>\n");
+      ", worse on ", compared->num_worse, ", equal on ", Counted(compared->num_equal, "row"), ".</p>\n");
   if (!pair.before->has_text || !pair.after->has_text) return html;
   std::vector<const client::ComparedRow*> first;
   for (const client::ComparedRow& row : compared->rows) first.push_back(&row);
@@ -302,9 +303,10 @@ std::string LedgerOf(const client::StageLedger& ledger, const v1::Job& job) {
   };
   std::string html = absl::StrCat(
       StageHeading(job, ledger.stage), "<p>", Grouped(summary.num_trained), " of ", Grouped(summary.num_rows),
-      " rows were trained, in ", Grouped(summary.num_visits), " visits. Their mean loss was ",
-      loss(summary.before), " at the first visit and ", loss(summary.after), " at the last; it rose for ",
-      Grouped(summary.num_risen), summary.num_risen == 1 ? " row" : " rows", ". <code>vernier ledger ",
+      " ", Noun(summary.num_rows, "row"), " trained, in ", Grouped(summary.num_visits), " ",
+      Noun(summary.num_visits, "visit"), ". Their mean loss was ", loss(summary.before),
+      " at the first visit and ", loss(summary.after), " at the last; it rose for ",
+      Grouped(summary.num_risen), " ", Noun(summary.num_risen, "row"), ". <code>vernier ledger ",
       HtmlText(ShortId(job.name())), " --row N</code> tells one row's story.</p>\n");
   std::vector<std::vector<std::string>> rows;
   for (const client::RowVisits& row : client::WorstRows(ledger, kWorstRows, /*validation=*/false)) {
@@ -390,10 +392,11 @@ std::string DataOf(const v1::DataReport& report, int number) {
   }
   std::vector<Bar> bars;
   for (const v1::LengthBucket& bucket : report.lengths()) {
-    bars.push_back({.label = absl::StrCat("\u2264", bucket.max_tokens()),
-                    .value = static_cast<double>(bucket.num_rows()),
-                    .note = absl::StrCat(Grouped(bucket.num_rows()), " rows, ", Grouped(bucket.num_tokens()),
-                                         " tokens")});
+    bars.push_back(
+        {.label = absl::StrCat("\u2264", bucket.max_tokens()),
+         .value = static_cast<double>(bucket.num_rows()),
+         .note = absl::StrCat(Grouped(bucket.num_rows()), " ", Noun(bucket.num_rows(), "row"), ", ",
+                              Grouped(bucket.num_tokens()), " ", Noun(bucket.num_tokens(), "token"))});
   }
   std::string notes;
   for (const std::string& note : report.notes()) absl::StrAppend(&notes, "<li>", HtmlText(note), "</li>\n");
@@ -491,8 +494,8 @@ std::string Environment(const ReportInput& input) {
   }
   for (const v1::Dataset& dataset : input.datasets) {
     facts.emplace_back("Dataset " + HtmlText(dataset.name()),
-                       absl::StrCat(Grouped(dataset.num_rows()), " rows, ", HumanBytes(dataset.size_bytes()),
-                                    "<br>", Code(dataset.digest())));
+                       absl::StrCat(Grouped(dataset.num_rows()), " ", Noun(dataset.num_rows(), "row"), ", ",
+                                    HumanBytes(dataset.size_bytes()), "<br>", Code(dataset.digest())));
   }
   std::string html = HtmlFacts(facts);
   std::vector<std::vector<std::string>> rows;

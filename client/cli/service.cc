@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -25,16 +26,19 @@ std::string OwnFolder() {
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
 }
 
-void SayReady(const Cli& cli, const std::string& endpoint, bool detached) {
+void SayReady(const Cli& cli, const client::Started& started, bool detached) {
   if (cli.json()) {
-    v1::GetServerInfoResponse info;
-    info.set_version(std::string(Version()));
-    info.set_data_dir(cli.data_dir);
-    PrintJson(info);
+    nlohmann::ordered_json out;
+    out["endpoint"] = started.endpoint;
+    out["token_file"] = absl::StrCat(cli.data_dir, "/token");
+    out["data_dir"] = cli.data_dir;
+    out["pid"] = started.pid;
+    out["version"] = std::string(Version());
+    std::cout << out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
     return;
   }
-  std::cout << "Vernier " << Version() << " is ready at " << endpoint << "\n  data dir  " << cli.data_dir
-            << "\n  stop it   "
+  std::cout << "Vernier " << Version() << " is ready at " << started.endpoint << "\n  data dir  "
+            << cli.data_dir << "\n  stop it   "
             << (detached ? absl::StrCat("vernier down --data-dir ", cli.data_dir) : "Ctrl-C") << std::endl;
 }
 
@@ -42,11 +46,12 @@ absl::Status Up(Cli& cli, client::SupervisorOptions options, bool detach) {
   options.data_dir = cli.data_dir;
   options.binary_folder = OwnFolder();
   if (detach) {
-    VN_ASSIGN_OR_RETURN(const std::string endpoint, client::SuperviseDetached(options));
-    SayReady(cli, endpoint, /*detached=*/true);
+    VN_ASSIGN_OR_RETURN(const client::Started started, client::SuperviseDetached(options));
+    SayReady(cli, started, /*detached=*/true);
     return absl::OkStatus();
   }
-  return client::Supervise(options, [&cli](const std::string& endpoint) { SayReady(cli, endpoint, false); });
+  return client::Supervise(
+      options, [&cli](const client::Started& started) { SayReady(cli, started, /*detached=*/false); });
 }
 
 absl::Status Agents(Cli& cli) {
@@ -86,7 +91,7 @@ absl::Status CollectGarbage(Cli& cli, bool dry_run) {
     table.Add({HumanBytes(object.size_bytes()), object.reason(), object.key()});
   }
   table.Print();
-  std::cout << (dry_run ? "would delete " : "deleted ") << response.objects_size() << " objects, "
+  std::cout << (dry_run ? "would delete " : "deleted ") << Counted(response.objects_size(), "object") << ", "
             << HumanBytes(response.total_bytes()) << "\n";
   return absl::OkStatus();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/text.h"
 
 namespace vernier::scheduler {
 namespace {
@@ -44,6 +45,8 @@ Decision PlaceFirstFit(const PendingView& pending, const ClusterView& view, cons
   int num_devices = 0;
   int num_fitting = 0;
   int most_threads = 0;
+  int64_t most_memory = 0;
+  bool lacks_memory = false;  // somewhere, and nothing else is missing there
   const LeaseView* holder = nullptr;
   for (const NodeView& node : view.nodes) {
     for (const DeviceView& device : node.devices) {
@@ -52,6 +55,11 @@ Decision PlaceFirstFit(const PendingView& pending, const ClusterView& view, cons
       if (!pending.isa.empty() && pending.isa != node.isa) continue;
       if (!pending.device_kind.empty() && pending.device_kind != device.kind) continue;
       if (pending.threads > device.threads) continue;
+      most_memory = std::max(most_memory, device.memory_bytes);
+      if (device.memory_bytes > 0 && pending.memory_bytes > device.memory_bytes) {
+        lacks_memory = true;
+        continue;
+      }
       ++num_fitting;
       if (const LeaseView* lease = HolderOf(view, node, device)) {
         holder = lease;
@@ -69,6 +77,10 @@ Decision PlaceFirstFit(const PendingView& pending, const ClusterView& view, cons
   } else if (pending.threads > most_threads) {
     decision.reason = absl::StrCat("asks for ", pending.threads, " threads; the largest of ", num_devices,
                                    " devices has ", most_threads);
+  } else if (lacks_memory) {
+    decision.reason =
+        absl::StrCat("needs ", HumanBytes(pending.memory_bytes), " of memory; the largest of ", num_devices,
+                     " devices has ", HumanBytes(most_memory));
   } else {
     decision.reason = absl::StrCat("its checkpoints need a device of numeric class ", pending.device_kind, "/",
                                    pending.isa, "; none of the ", num_devices, " connected devices is one");

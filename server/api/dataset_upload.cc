@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/log.h"
 #include "common/status_macros.h"
 #include "server/api/keep.h"
 #include "server/api/object_download.h"
@@ -37,9 +38,14 @@ absl::Status DatasetUpload::TakeHeader(const v1::UploadHeader& header) {
   if (!header.sha256().empty()) {
     absl::StatusOr<v1::Dataset> known = api_.strand.Call(
         [&](Core& core, absl::Time) { return core.GetDataset(kDefaultTenant, header.sha256()); });
-    if (known.ok() && known->digest() == header.sha256()) known_ = *std::move(known);
-    if (known_) return absl::OkStatus();
     if (!known.ok() && !absl::IsNotFound(known.status())) return known.status();
+    if (known.ok() && known->digest() == header.sha256()) {
+      VN_ASSIGN_OR_RETURN(const bool whole, IsStored(header.sha256()));
+      if (whole) {
+        known_ = *std::move(known);
+        return absl::OkStatus();
+      }
+    }
   }
   VN_ASSIGN_OR_RETURN(file_, SpoolFile::Create(api_.spool_dir, What(), api_.max_upload_bytes));
   return absl::OkStatus();
@@ -99,11 +105,25 @@ absl::Status DatasetUpload::RegisterKnown(v1::UploadDatasetResponse& response) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> DatasetUpload::IsStored(const std::string& digest) {
+  const absl::StatusOr<storage::ByteDigest> stored =
+      storage::DigestOf(api_.store, storage::DatasetObject(kDefaultTenant, digest));
+  if (stored.ok()) return stored->sha256 == digest;
+  if (absl::IsNotFound(stored.status()) || absl::IsDataLoss(stored.status())) return false;
+  return stored.status();
+}
+
 absl::Status DatasetUpload::Store(const v1::Dataset& dataset) {
-  VN_ASSIGN_OR_RETURN(const storage::ByteDigest stored,
-                      storage::PutFile(api_.store, storage::DatasetObject(kDefaultTenant, dataset.digest()),
-                                       file_->path(), storage::WriteMode::kIfAbsent));
-  if (stored.sha256 == dataset.digest()) return absl::OkStatus();
+  const std::string key = storage::DatasetObject(kDefaultTenant, dataset.digest());
+  absl::StatusOr<storage::ByteDigest> stored =
+      storage::PutFile(api_.store, key, file_->path(), storage::WriteMode::kIfAbsent);
+  if (absl::IsAlreadyExists(stored.status())) {
+    // The key says what the bytes must be: these are right, those are not.
+    VN_LOG(WARNING) << "damaged dataset replaced by the same one, uploaded again key=" << key;
+    stored = storage::PutFile(api_.store, key, file_->path(), storage::WriteMode::kReplace);
+  }
+  if (!stored.ok()) return stored.status();
+  if (stored->sha256 == dataset.digest()) return absl::OkStatus();
   return absl::DataLossError(
       absl::StrCat(What(), ": changed between the upload and the store; upload it again"));
 }

@@ -76,6 +76,16 @@ grpc::ServerUnaryReactor* JobService::ValidateJob(grpc::CallbackServerContext* c
       kMaxMessageBytes);
 }
 
+grpc::ServerUnaryReactor* JobService::PlanJob(grpc::CallbackServerContext* context,
+                                              const v1::PlanJobRequest* request, v1::PlanJobResponse* response) {
+  return OnStrand(
+      api_, context, request, response,
+      [](Core& core, absl::Time now, const auto& request, auto& response) {
+        return Store(core.PlanJob(kDefaultTenant, request, now), &response);
+      },
+      kMaxMessageBytes);
+}
+
 grpc::ServerUnaryReactor* JobService::DeleteJob(grpc::CallbackServerContext* context,
                                                 const v1::DeleteJobRequest* request,
                                                 v1::DeleteJobResponse* response) {
@@ -88,20 +98,26 @@ grpc::ServerUnaryReactor* JobService::DeleteJob(grpc::CallbackServerContext* con
 grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(grpc::CallbackServerContext*,
                                                                      const v1::WatchJobRequest* request) {
   auto stream = std::make_shared<WatchStream>();
-  const absl::Status posted = api_.strand.Post([this, stream, request = *request](Core& core, absl::Time) {
-    streams_.Watch(core, api_.strand, kDefaultTenant, request, stream);
-  });
-  if (!posted.ok()) stream->End(posted);
+  absl::Status status = CheckSize(*request, kMaxNamingBytes);
+  if (status.ok()) {
+    status = api_.strand.Post([this, stream, request = *request](Core& core, absl::Time) {
+      streams_.Watch(core, api_.strand, kDefaultTenant, request, stream);
+    });
+  }
+  if (!status.ok()) stream->End(status);
   return WatchStream::Launch(std::move(stream));
 }
 
 grpc::ServerWriteReactor<v1::StreamMetricsResponse>* JobService::StreamMetrics(
     grpc::CallbackServerContext*, const v1::StreamMetricsRequest* request) {
   auto stream = std::make_shared<MetricStream>();
-  const absl::Status posted = api_.strand.Post([this, stream, request = *request](Core& core, absl::Time) {
-    streams_.Follow(core, api_.strand, kDefaultTenant, request, stream);
-  });
-  if (!posted.ok()) stream->End(posted);
+  absl::Status status = CheckSize(*request, kMaxNamingBytes);
+  if (status.ok()) {
+    status = api_.strand.Post([this, stream, request = *request](Core& core, absl::Time) {
+      streams_.Follow(core, api_.strand, kDefaultTenant, request, stream);
+    });
+  }
+  if (!status.ok()) stream->End(status);
   return MetricStream::Launch(std::move(stream));
 }
 

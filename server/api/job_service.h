@@ -30,6 +30,8 @@ class JobService final : public v1::JobService::CallbackService {
   grpc::ServerUnaryReactor* ValidateJob(grpc::CallbackServerContext* context,
                                         const v1::ValidateJobRequest* request,
                                         v1::ValidateJobResponse* response) override;
+  grpc::ServerUnaryReactor* PlanJob(grpc::CallbackServerContext* context, const v1::PlanJobRequest* request,
+                                    v1::PlanJobResponse* response) override;
   grpc::ServerUnaryReactor* DeleteJob(grpc::CallbackServerContext* context,
                                       const v1::DeleteJobRequest* request,
                                       v1::DeleteJobResponse* response) override;

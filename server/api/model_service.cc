@@ -11,6 +11,7 @@
 #include "storage/layout.h"
 #include "storage/manifest.h"
 #include "storage/source_path.h"
+#include "worker/plan/model_shape.h"
 
 namespace vernier::server {
 namespace {
@@ -37,6 +38,13 @@ absl::StatusOr<v1::Model> Import(ApiContext& api, const v1::ImportModelRequest& 
     model.set_context_length(static_cast<int32_t>(imported.context_length));
     model.set_has_chat_template(imported.has_chat_template);
     model.set_vocab_size(static_cast<int32_t>(imported.vocab_size));
+    // Planning alone needs it: a model whose layers cannot be told is as good as any other.
+    if (auto shape = plan::ReadModelShape(api.store, storage::ModelFolder(kDefaultTenant, imported.digest));
+        shape.ok()) {
+      *model.mutable_shape() = *std::move(shape);
+    } else {
+      VN_LOG(WARNING) << "model without a plan digest=" << imported.digest << " why=" << shape.status();
+    }
     return absl::OkStatus();
   };
   const auto add = [&](Core& core, absl::Time now) { return core.RegisterModel(kDefaultTenant, model, now); };
@@ -47,6 +55,13 @@ absl::StatusOr<v1::Model> Import(ApiContext& api, const v1::ImportModelRequest& 
   VN_LOG(INFO) << "model imported name=" << registered.name() << " digest=" << registered.digest()
                << " size=" << HumanBytes(registered.size_bytes());
   return registered;
+}
+
+// Files that went, or were damaged, behind the service's back.
+absl::Status ExplainLoss(const std::string& model, const absl::Status& status) {
+  if (!absl::IsNotFound(status) && !absl::IsDataLoss(status)) return status;
+  return absl::FailedPreconditionError(
+      absl::StrCat("model \"", model, "\": ", status.message(), "; import the model again"));
 }
 
 }  // namespace
@@ -142,8 +157,13 @@ grpc::ServerWriteReactor<v1::GetModelFileResponse>* ModelService::GetModelFile(
         return core.GetModel(kDefaultTenant, request.name());
       }));
       const std::string folder = storage::ModelFolder(kDefaultTenant, model.digest());
-      VN_ASSIGN_OR_RETURN(const storage::Manifest manifest,
-                          storage::ReadManifest(api_.store, folder, storage::kModelFormat));
+      const auto explain = [name = model.name()](const absl::Status& status) {
+        return ExplainLoss(name, status);
+      };
+      absl::StatusOr<storage::Manifest> read =
+          storage::ReadManifest(api_.store, folder, storage::kModelFormat);
+      if (!read.ok()) return explain(read.status());
+      const storage::Manifest& manifest = *read;
       const storage::ManifestPart* part = manifest.Find(request.file());
       if (part == nullptr) {
         std::vector<std::string> names;
@@ -157,7 +177,7 @@ grpc::ServerWriteReactor<v1::GetModelFileResponse>* ModelService::GetModelFile(
             absl::StrCat("model \"", model.name(), "\": ", part->name, " has ", HumanBytes(part->size_bytes),
                          ", more than the limit of ", HumanBytes(kMaxModelFileBytes)));
       }
-      download->Begin(folder, *part);
+      download->Begin(folder, *part, explain);
       return absl::OkStatus();
     }();
     if (!begun.ok()) download->Fail(begun);

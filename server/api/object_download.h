@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -33,9 +34,11 @@ class ObjectDownload final : public std::enable_shared_from_this<ObjectDownload<
     return ServerStream<Response>::Launch(stream_);
   }
   // Sends the object `<folder>/<part.name>`. DataLoss ends the stream when the object is not what `part`
-  // promises.
-  void Begin(absl::string_view folder, storage::ManifestPart part) {
+  // promises. `explain` has the last word on an error of the store: whose object it is, and what to do.
+  void Begin(absl::string_view folder, storage::ManifestPart part,
+             std::function<absl::Status(const absl::Status&)> explain = nullptr) {
     part_ = std::move(part);
+    explain_ = std::move(explain);
     key_ = absl::StrCat(folder, "/", part_.name);
     ReadNext();
   }
@@ -50,18 +53,20 @@ class ObjectDownload final : public std::enable_shared_from_this<ObjectDownload<
   void Read() {
     if (offset_ >= part_.size_bytes) {
       const bool whole = offset_ == part_.size_bytes && digest_.FinishHex() == part_.sha256;
-      return Fail(whole ? absl::OkStatus() : Damaged());
+      return Fail(whole ? absl::OkStatus() : Explained(Damaged()));
     }
     absl::StatusOr<std::string> bytes =
         store_.GetRange(key_, offset_, std::min(kChunkBytes, part_.size_bytes - offset_));
-    if (!bytes.ok()) return Fail(bytes.status());
-    if (bytes->empty()) return Fail(Damaged());
+    if (!bytes.ok()) return Fail(Explained(bytes.status()));
+    if (bytes->empty()) return Fail(Explained(Damaged()));
     digest_.Update(*bytes);
     offset_ += static_cast<int64_t>(bytes->size());
     Response response;
     response.set_chunk(*std::move(bytes));
     stream_->Write(std::move(response));
   }
+
+  absl::Status Explained(const absl::Status& status) const { return explain_ ? explain_(status) : status; }
 
   absl::Status Damaged() const {
     return absl::DataLossError(
@@ -73,6 +78,7 @@ class ObjectDownload final : public std::enable_shared_from_this<ObjectDownload<
   const std::shared_ptr<ServerStream<Response>> stream_ = std::make_shared<ServerStream<Response>>();
   // Set by Begin, then touched by one read at a time.
   storage::ManifestPart part_;
+  std::function<absl::Status(const absl::Status&)> explain_;
   std::string key_;
   int64_t offset_ = 0;
   Sha256 digest_;

@@ -24,6 +24,7 @@ struct Generation {
   uint64_t id = 0;
   std::string tenant;
   v1::GenerateTask task;
+  std::string model_name;  // as users know it
   absl::Time start_time;
   std::string reason;  // why it waits
   // While leased:
@@ -38,7 +39,7 @@ struct Generation {
   // Of a conversation (task.keep):
   int64_t turn = 1;          // of the newest request
   int open_prompts = 0;      // of that request, not answered yet
-  bool interrupted = false;  // that request, before its task began
+  bool interrupted = false;  // that request: asked to end its answers
   absl::Time idle_since = absl::InfiniteFuture();
 
   bool idle() const { return idle_since < absl::InfiniteFuture(); }

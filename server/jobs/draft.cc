@@ -1,9 +1,12 @@
 #include "server/jobs/draft.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "server/jobs/transitions.h"
 
 namespace vernier::server {
 namespace {
@@ -59,6 +62,14 @@ std::vector<std::string> Draft::LiveJobs() const {
   ids.reserve(state_.live_jobs().size() + added_.size());
   for (const auto& [order, id] : state_.live_jobs()) ids.push_back(id);
   ids.insert(ids.end(), added_.begin(), added_.end());
+  for (const auto& [id, record] : edited_) {
+    const JobRecord* const before = state_.Find(id);
+    if (before == nullptr || !HasEnded(before->job().state()) || HasEnded(record.job().state())) continue;
+    const auto after_it = std::find_if(
+        ids.begin(), ids.end(),
+        [&, order = record.order()](const std::string& other) { return Find(other)->order() > order; });
+    ids.insert(after_it, id);
+  }
   return ids;
 }
 

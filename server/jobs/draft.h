@@ -40,7 +40,7 @@ class Draft {
   // A copy to change. The reference lives as long as the draft.
   JobRecord& Edit(absl::string_view id);
   JobRecord& Add(JobRecord record);
-  // Ids of jobs that have not ended in the state, and of those added here, by order of submission.
+  // Ids of jobs that have not ended in the state, and of those added or resumed here, by order of submission.
   std::vector<std::string> LiveJobs() const;
   void Delete(const std::string& id);
 

@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "absl/algorithm/container.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "common/check.h"
 #include "common/digest.h"
+#include "common/text.h"
 #include "server/jobs/checkpoints.h"
 #include "server/jobs/tasks.h"
 #include "server/jobs/transitions.h"
@@ -208,16 +209,16 @@ void Settle(Draft& draft, JobRecord& record) {
   }
 }
 
-// Tasks know their model by its digest, users by its name.
-std::string NamingModel(const JobRecord& record, int stage, absl::string_view message) {
-  const StageRecord& of = record.stages(stage);
-  const std::string folder = storage::ModelFolder(record.tenant(), of.model_digest());
-  if (of.model_name().empty() || !absl::StrContains(message, folder)) return std::string(message);
-  return absl::StrCat("model \"", of.model_name(), "\": ", message);
+// The world was not as the job needs it, and may be mended (STYLE section 5).
+bool IsFaultOfWorld(absl::StatusCode code) {
+  return code == absl::StatusCode::kFailedPrecondition || code == absl::StatusCode::kNotFound ||
+         code == absl::StatusCode::kDataLoss;
 }
 
 void Fail(Draft& draft, JobRecord& record, int stage, absl::StatusCode code, absl::string_view why) {
-  const std::string message = NamingModel(record, stage, why);
+  std::string message = NamingInputs(why, record, stage);
+  if (message != why && IsFaultOfWorld(code))
+    absl::StrAppend(&message, "; then `vernier resume ", record.id(), "` goes on");
   MoveStage(draft, record, stage, v1::STAGE_STATE_FAILED, message);
   draft.AddEvent(record, "error", record.stages(stage).id(), message);
   if (!IsFailing(record)) SetError(record, stage, code, message);
@@ -233,25 +234,22 @@ absl::Status CheckRows(const JobRecord& record, int stage) {
                                                    "\" is left to train on"));
   }
   if (data.has_validation() && report.num_validation_rows() == 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("data.validation = \"", data.validation().from(), "\" of ", report.num_rows(),
-                     " rows holds no row; use a larger share or a file of its own"));
+    return absl::InvalidArgumentError(absl::StrCat("data.validation = \"", data.validation().from(), "\" of ",
+                                                   Counted(report.num_rows(), "row"),
+                                                   " holds no row; use a larger share or a file of its own"));
   }
   return absl::OkStatus();
 }
 
 // What the policies for bad and overlong rows did (law 1); "" when they met none.
 std::string LostText(const v1::DataReport& report) {
-  const auto count = [](int64_t n, absl::string_view thing) {
-    return absl::StrCat(n, " ", thing, n == 1 ? "" : "s");
-  };
   std::vector<std::string> met, lost;
-  if (report.num_bad_rows() > 0) met.push_back(count(report.num_bad_rows(), "bad row"));
-  if (report.num_overlong_rows() > 0) met.push_back(count(report.num_overlong_rows(), "overlong row"));
+  if (report.num_bad_rows() > 0) met.push_back(Counted(report.num_bad_rows(), "bad row"));
+  if (report.num_overlong_rows() > 0) met.push_back(Counted(report.num_overlong_rows(), "overlong row"));
   if (report.num_dropped_rows() > 0) {
-    lost.push_back(absl::StrCat(count(report.num_dropped_rows(), "row"), " dropped"));
+    lost.push_back(absl::StrCat(Counted(report.num_dropped_rows(), "row"), " dropped"));
   }
-  if (report.tokens_lost() > 0) lost.push_back(absl::StrCat(count(report.tokens_lost(), "token"), " lost"));
+  if (report.tokens_lost() > 0) lost.push_back(absl::StrCat(Counted(report.tokens_lost(), "token"), " lost"));
   if (met.empty()) return "";
   return absl::StrCat(absl::StrJoin(met, " and "), ": ",
                       lost.empty() ? "nothing lost" : absl::StrJoin(lost, ", "));
@@ -300,10 +298,11 @@ void KeepPrepared(Draft& draft, JobRecord& record, int stage, const v1::Prepared
   draft.AddEvent(
       record, report.tokens_lost() > 0 ? "warning" : "info", record.stages(stage).id(),
       absl::StrCat("data ready", shared ? " (the same as another stage's)" : "",
-                   prepared.from_cache() ? " (prepared before)" : "", ": ", report.num_rows(), " rows, ",
-                   report.num_tokens(), " tokens, ", report.num_trained_tokens(), " of them trained",
+                   prepared.from_cache() ? " (prepared before)" : "", ": ", Counted(report.num_rows(), "row"),
+                   ", ", Counted(report.num_tokens(), "token"), ", ", report.num_trained_tokens(),
+                   " of them trained",
                    report.num_validation_rows() > 0
-                       ? absl::StrCat(", ", report.num_validation_rows(), " validation rows")
+                       ? absl::StrCat(", ", Counted(report.num_validation_rows(), "validation row"))
                        : "",
                    lost.empty() ? "" : "; ", lost));
 }
@@ -345,6 +344,11 @@ void Succeed(Draft& draft, JobRecord& record, int stage, const LeaseRecord& leas
     return Fail(draft, record, stage, absl::StatusCode::kInternal,
                 "training ended without publishing an artifact");
   }
+  const v1::Stage& spec = record.job().spec().stages(stage);
+  if (spec.has_export_() && record.stages(stage).artifacts_size() < spec.export_().profiles_size()) {
+    return Fail(draft, record, stage, absl::StatusCode::kInternal,
+                "exporting ended without publishing every profile");
+  }
   for (const auto& [name, value] : results) {
     auto& kept = *StatusOf(record, stage).mutable_results();
     if (static_cast<int>(kept.size()) >= kMaxValues) break;
@@ -352,6 +356,12 @@ void Succeed(Draft& draft, JobRecord& record, int stage, const LeaseRecord& leas
   }
   MoveStage(draft, record, stage, v1::STAGE_STATE_SUCCEEDED, "");
   draft.AddEvent(record, "info", id, absl::StrCat(Quoted(record, stage), " succeeded"));
+}
+
+// "precision=bf16 threads=2 ..." -> "bf16".
+std::string PrecisionIn(absl::string_view numeric_class) {
+  if (!absl::ConsumePrefix(&numeric_class, "precision=")) return "";
+  return Shortened(numeric_class.substr(0, numeric_class.find(' ')), kMaxNoteBytes);
 }
 
 std::string FromWhere(const JobRecord& record, int stage) {
@@ -373,6 +383,43 @@ void HandleStopped(Draft& draft, JobRecord& record, int stage, const LeaseRecord
                                        message, message.empty() ? "" : ")", "; it continues ", from);
   draft.AddEvent(record, "warning", record.stages(stage).id(), why);
   Requeue(draft, record, stage, why, kStoppedBackoff);
+}
+
+// A failed job goes on: rows are prepared again (an ended job lets go of its own), stages continue from their
+// checkpoints.
+absl::Status Reopen(Draft& draft, JobRecord& record) {
+  v1::Job& job = *record.mutable_job();
+  const std::string& code = job.error().code();
+  for (const absl::StatusCode fault : {absl::StatusCode::kInvalidArgument, absl::StatusCode::kOutOfRange,
+                                       absl::StatusCode::kUnimplemented}) {
+    if (code != absl::StatusCodeToString(fault)) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        job.name(),
+        ": it failed because of what it asks for and would again; correct the job and submit it: ",
+        job.error().message()));
+  }
+  record.set_intent(JobRecord::INTENT_RUN);
+  job.clear_error();
+  job.clear_end_time();
+  for (int i = 0; i < record.stages_size(); ++i) {
+    if (StatusOf(record, i).state() == v1::STAGE_STATE_SUCCEEDED) continue;
+    StageRecord& stage = *record.mutable_stages(i);
+    stage.clear_prepared();
+    stage.clear_last_error();
+    stage.clear_last_error_step();
+    stage.set_attempts_without_progress(0);
+    StatusOf(record, i).clear_end_time();
+    if (HasData(job.spec().stages(i))) {
+      MoveStage(draft, record, i, v1::STAGE_STATE_PREPARING, "its data is to be prepared");
+    } else {
+      MoveStage(draft, record, i, v1::STAGE_STATE_WAITING, "waits for the data of other stages");
+    }
+    BeginWaiting(draft, stage, absl::ZeroDuration());
+  }
+  MoveJob(draft, record, v1::JOB_STATE_VALIDATING, "resumed by its owner; its data is being prepared",
+          "info");
+  Settle(draft, record);
+  return absl::OkStatus();
 }
 
 // Stopped, but not because it was asked to.
@@ -427,26 +474,29 @@ JobRecord& BeginJob(Draft& draft, const std::string& id, const std::string& tena
     v1::StageStatus& status = *job.add_stages();
     status.set_id(job.spec().stages(i).id());
     status.set_kind(KindOf(job.spec().stages(i)));
-    status.set_state(v1::STAGE_STATE_PREPARING);
-    status.set_reason("its data is to be prepared");
+    const bool prepares = HasData(job.spec().stages(i));
+    status.set_state(prepares ? v1::STAGE_STATE_PREPARING : v1::STAGE_STATE_WAITING);
+    status.set_reason(prepares ? "its data is to be prepared" : "waits for the data of other stages");
     *record.add_stages() = std::move(validated.stages[i]);
   }
   for (int i = 0; i < record.stages_size(); ++i) {
     StageRecord& stage = *record.mutable_stages(i);
+    if (!HasData(record.job().spec().stages(i))) continue;
     stage.set_prepare_digest(Sha256Hex(PrepareTaskOf(record, i).SerializeAsString()));
     BeginWaiting(draft, stage, absl::ZeroDuration());
   }
   JobRecord& added = draft.Add(std::move(record));
   draft.AddEvent(
       added, "info", "",
-      absl::StrCat("job accepted with ", job.spec().stages_size(),
-                   job.spec().stages_size() == 1 ? " stage" : " stages", "; its data is being prepared"));
+      absl::StrCat("job accepted with ", Counted(job.spec().stages_size(), "stage"),
+                   AnyStage(added, v1::STAGE_STATE_PREPARING) ? "; its data is being prepared" : ""));
   Settle(draft, added);
   return added;
 }
 
 absl::Status AskFor(Draft& draft, JobRecord& record, JobRecord::Intent intent) {
   const v1::JobState state = record.job().state();
+  if (state == v1::JOB_STATE_FAILED && intent == JobRecord::INTENT_RUN) return Reopen(draft, record);
   if (state == v1::JOB_STATE_CANCELLED && intent == JobRecord::INTENT_CANCEL) return absl::OkStatus();
   if (HasEnded(state)) {
     return absl::FailedPreconditionError(
@@ -473,7 +523,7 @@ void GrantLease(Draft& draft, JobRecord& record, int stage, const LeaseRecord& l
   if (!lease.prepare_task()) {
     MoveStage(draft, record, stage, v1::STAGE_STATE_STARTING,
               absl::StrCat("starting on agent ", lease.agent(), " device ", lease.device(), " with ",
-                           lease.threads(), lease.threads() == 1 ? " thread" : " threads"));
+                           Counted(lease.threads(), "thread")));
   }
   draft.Reschedule();
   Settle(draft, record);
@@ -527,6 +577,9 @@ absl::Status ApplyTaskEvent(Draft& draft, JobRecord& record, int stage, const v1
   switch (event.event_case()) {
     case v1::TaskEvent::kStarted: {
       if (prepares) return absl::OkStatus();
+      stage_record.set_ran_agent(stage_record.lease().agent());
+      stage_record.set_ran_device(stage_record.lease().device());
+      stage_record.set_ran_precision(PrecisionIn(event.started().numeric_class()));
       for (const std::string& note :
            {event.started().note(), event.started().numeric_class().empty()
                                         ? std::string()
@@ -611,12 +664,16 @@ void EndLease(Draft& draft, JobRecord& record, int stage, const scheduler::Attem
   }
   scheduler::AttemptEnd counted = end;
   counted.stopped = stopped;
-  const scheduler::RetryDecision decision =
+  scheduler::RetryDecision decision =
       scheduler::DecideRetry(counted, {.attempts_without_progress = stage_record.attempts_without_progress(),
                                        .progressed = lease.progressed(),
                                        .max_attempts = record.job().spec().max_attempts(),
                                        .last_error = stage_record.last_error(),
                                        .last_error_step = stage_record.last_error_step()});
+  if (lease.prepare_task() && decision.action == NextAction::kRetryFromPreviousCheckpoint) {
+    // It has no checkpoint: what it reads is damaged, and stays so until somebody mends it.
+    decision = {.action = NextAction::kFail, .reason = end.message};
+  }
   if (decision.counts)
     stage_record.set_attempts_without_progress(stage_record.attempts_without_progress() + 1);
   if (!stopped && !good && !end.hindered && end.cause == scheduler::Cause::kRaised) {

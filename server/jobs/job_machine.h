@@ -26,7 +26,9 @@ namespace vernier::server {
 JobRecord& BeginJob(Draft& draft, const std::string& id, const std::string& tenant,
                     absl::string_view request_id, Validated validated);
 
-// What the user wants from now on. OK when it is so already. FailedPrecondition: too late.
+// What the user wants from now on. OK when it is so already. FailedPrecondition: too late. A job that failed
+// can be resumed, unless what it asks for is at fault: the stages that succeeded keep what they made, the
+// others go on from their checkpoints.
 absl::Status AskFor(Draft& draft, JobRecord& record, JobRecord::Intent intent);
 
 // Two-phase lease: granted (PrepareLease is on its way) -> committed, or withdrawn.

@@ -54,7 +54,7 @@ class OwnedTable {
     bool ambiguous = false;
     std::vector<std::string> names;
     ForEach(tenant, [&](const T& thing) {
-      names.push_back(NameOf(thing));
+      if (names.size() < kMaxNearest) names.push_back(NameOf(thing));
       if (text.size() < 8 || !absl::StartsWith(thing.digest(), text)) return;
       ambiguous = ambiguous || (found != nullptr && found->digest() != thing.digest());
       if (found == nullptr) found = &thing;
@@ -91,6 +91,8 @@ class OwnedTable {
   }
 
  private:
+  static constexpr size_t kMaxNearest = 1000;  // names that an unknown one is compared with
+
   std::string what_;
   std::map<std::pair<std::string, std::string>, T> things_;
 };

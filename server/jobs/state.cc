@@ -133,44 +133,110 @@ absl::StatusOr<AdapterFacts> StateCatalog::FindAdapter(const v1::AdapterRef& ref
   return AdapterFacts{.key = adapter.key()};
 }
 
-// `name`: "jobs/ID" or "jobs/ID/stages/STAGE".
-absl::StatusOr<AdapterFacts> StateCatalog::AdapterOfJob(absl::string_view name) const {
+namespace {
+
+// A job's model that a stage published, and that stage by its place.
+struct Published {
+  int stage = 0;
+  const v1::Artifact* artifact = nullptr;
+};
+
+// The jobs and the stage that "jobs/ID" or "jobs/ID/stages/STAGE" names; "" = any stage.
+struct JobAndStage {
+  const JobRecord* job = nullptr;
+  std::string stage;
+};
+
+absl::StatusOr<JobAndStage> Resolve(const State& state, const std::string& tenant, absl::string_view name) {
   const std::pair<std::string, std::string> parts = absl::StrSplit(name, absl::MaxSplits("/stages/", 1));
-  VN_ASSIGN_OR_RETURN(const JobRecord* job, state_.Resolve(tenant_, parts.first));
-  const StageRecord* found = nullptr;
-  bool has_weights = false;
-  std::string key;
-  for (const StageRecord& stage : job->stages()) {
-    if (!parts.second.empty() && stage.id() != parts.second) continue;
+  VN_ASSIGN_OR_RETURN(const JobRecord* job, state.Resolve(tenant, parts.first));
+  return JobAndStage{job, parts.second};
+}
+
+std::vector<Published> PublishedBy(const JobAndStage& named, absl::string_view artifact_name) {
+  std::vector<Published> all;
+  for (int i = 0; i < named.job->stages_size(); ++i) {
+    const StageRecord& stage = named.job->stages(i);
+    if (!named.stage.empty() && stage.id() != named.stage) continue;
     for (const v1::Artifact& artifact : stage.artifacts()) {
-      has_weights = has_weights || artifact.name() == "weights";
-      if (artifact.name() != "adapter") continue;
-      if (found != nullptr) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(job->job().name(), " published several adapters (stages ", found->id(), ", ",
-                         stage.id(), "); write ", job->job().name(), "/stages/", stage.id()));
-      }
-      found = &stage;
-      key = artifact.key();
+      if (artifact.name() == artifact_name) all.push_back({i, &artifact});
     }
   }
-  if (found == nullptr) {
-    const bool ended = HasEnded(job->job().state());
-    const std::string what = absl::StrCat(
-        job->job().name(), parts.second.empty() ? "" : absl::StrCat(" stage \"", Excerpt(parts.second), "\""),
-        " has published no adapter",
-        has_weights
-            ? ", but whole weights; pull them with `vernier adapters pull` and import the folder as a model"
-        : ended ? ""
-                : " yet; wait until it has");
-    return ended ? absl::NotFoundError(what) : absl::FailedPreconditionError(what);
+  return all;
+}
+
+absl::Status Ambiguous(const JobRecord& job, absl::string_view what, const std::vector<Published>& all) {
+  const std::string second = job.stages(all[1].stage).id();
+  return absl::InvalidArgumentError(absl::StrCat(job.job().name(), " published several ", what, " (stages ",
+                                                 job.stages(all[0].stage).id(), ", ", second, "); write ",
+                                                 job.job().name(), "/stages/", second));
+}
+
+// Nothing of the kind `what` was found. `instead`: what there is.
+absl::Status NotPublished(const JobAndStage& named, absl::string_view what, absl::string_view instead) {
+  const bool ended = HasEnded(named.job->job().state());
+  const std::string text = absl::StrCat(
+      named.job->job().name(),
+      named.stage.empty() ? "" : absl::StrCat(" stage \"", Excerpt(named.stage), "\""), " has published no ",
+      what, instead, instead.empty() && !ended ? " yet; wait until it has" : "");
+  return ended ? absl::NotFoundError(text) : absl::FailedPreconditionError(text);
+}
+
+const std::string& TemplateOf(const JobRecord& job, int stage) {
+  return job.job().spec().stages(stage).train().data().chat_template();
+}
+
+}  // namespace
+
+// `name`: "jobs/ID" or "jobs/ID/stages/STAGE".
+absl::StatusOr<AdapterFacts> StateCatalog::AdapterOfJob(absl::string_view name) const {
+  VN_ASSIGN_OR_RETURN(const JobAndStage named, server::Resolve(state_, tenant_, name));
+  const std::vector<Published> adapters = PublishedBy(named, "adapter");
+  if (adapters.size() > 1) return Ambiguous(*named.job, "adapters", adapters);
+  if (adapters.empty()) {
+    return NotPublished(
+        named, "adapter",
+        PublishedBy(named, "weights").empty()
+            ? ""
+            : ", but whole weights; pull them with `vernier adapters pull` and import the folder as "
+              "a model");
   }
-  if (!found->weights_stage().empty() || !found->start_adapter_stage().empty()) {
+  const StageRecord& stage = named.job->stages(adapters[0].stage);
+  if (!stage.weights_stage().empty() || !stage.start_adapter_stage().empty()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the adapter of ", job->job().name(), " stage \"", found->id(),
+        absl::StrCat("the adapter of ", named.job->job().name(), " stage \"", stage.id(),
                      "\" was trained on what another stage of its job published; it works only there"));
   }
-  return AdapterFacts{.key = key, .model_digest = found->model_digest(), .model_name = found->model_name()};
+  return AdapterFacts{.key = adapters[0].artifact->key(),
+                      .model_digest = stage.model_digest(),
+                      .model_name = stage.model_name(),
+                      .prepared_key = stage.prepared().key(),
+                      .chat_template = TemplateOf(*named.job, adapters[0].stage)};
+}
+
+absl::StatusOr<PublishedFacts> StateCatalog::FindPublished(absl::string_view job) const {
+  VN_ASSIGN_OR_RETURN(const JobAndStage named, server::Resolve(state_, tenant_, job));
+  std::vector<Published> all = PublishedBy(named, "adapter");
+  const std::vector<Published> weights = PublishedBy(named, "weights");
+  const bool is_adapter = weights.empty();
+  all.insert(all.end(), weights.begin(), weights.end());
+  if (all.size() > 1) return Ambiguous(*named.job, "models", all);
+  if (all.empty()) return NotPublished(named, "adapter and no weights", "");
+  const StageRecord& stage = named.job->stages(all[0].stage);
+  PublishedFacts facts = {.is_adapter = is_adapter,
+                          .is_stacked = !stage.start_adapter_stage().empty(),
+                          .key = all[0].artifact->key(),
+                          .model_digest = stage.model_digest(),
+                          .model_name = stage.model_name(),
+                          .prepared_key = stage.prepared().key(),
+                          .chat_template = TemplateOf(*named.job, all[0].stage),
+                          .source = absl::StrCat(named.job->job().name(), " stage \"", stage.id(), "\"")};
+  if (is_adapter && !stage.weights_stage().empty()) {
+    const std::vector<Published> base = PublishedBy({named.job, stage.weights_stage()}, "weights");
+    if (base.empty()) return NotPublished({named.job, stage.weights_stage()}, "weights", "");
+    facts.model_key = base[0].artifact->key();
+  }
+  return facts;
 }
 
 }  // namespace vernier::server

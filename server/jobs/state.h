@@ -75,6 +75,7 @@ class StateCatalog final : public Catalog {
   absl::StatusOr<v1::Dataset> FindDataset(absl::string_view name) const override;
   absl::StatusOr<v1::Model> FindModel(absl::string_view name) const override;
   absl::StatusOr<AdapterFacts> FindAdapter(const v1::AdapterRef& ref) const override;
+  absl::StatusOr<PublishedFacts> FindPublished(absl::string_view job) const override;
 
  private:
   absl::StatusOr<AdapterFacts> AdapterOfJob(absl::string_view name) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "server/jobs/draft.h"
@@ -31,7 +32,9 @@ struct Inputs {
 };
 
 absl::StatusOr<Inputs> InputsOf(const JobRecord& record, const StageRecord& stage) {
-  Inputs inputs{.model_key = storage::ModelFolder(record.tenant(), stage.model_digest()),
+  Inputs inputs{.model_key = stage.model_key().empty()
+                                 ? storage::ModelFolder(record.tenant(), stage.model_digest())
+                                 : stage.model_key(),
                 .adapter_key = stage.adapter_key()};
   if (!stage.weights_stage().empty()) {
     VN_ASSIGN_OR_RETURN(inputs.model_key, ArtifactKey(record, stage.weights_stage(), "weights"));
@@ -44,6 +47,34 @@ absl::StatusOr<Inputs> InputsOf(const JobRecord& record, const StageRecord& stag
     VN_ASSIGN_OR_RETURN(inputs.adapter_key, ArtifactKey(record, stage.adapter_stage(), "adapter"));
   }
   return inputs;
+}
+
+// The rows that the source of an export stage was trained on; "" = not known.
+std::string SourceRows(const JobRecord& record, const StageRecord& stage) {
+  const std::string& id = stage.adapter_stage().empty() ? stage.weights_stage() : stage.adapter_stage();
+  for (const StageRecord& other : record.stages()) {
+    if (!id.empty() && other.id() == id) return other.prepared().key();
+  }
+  return stage.source_prepared_key();
+}
+
+v1::ExportTask ExportTaskOf(const JobRecord& record, int index, const Inputs& inputs) {
+  const StageRecord& stage = record.stages(index);
+  v1::ExportTask task;
+  *task.mutable_stage() = record.job().spec().stages(index).export_();
+  task.set_model_key(inputs.model_key);
+  task.set_adapter_key(inputs.adapter_key);
+  task.set_model_name(stage.model_name());
+  task.set_prepared_key(SourceRows(record, stage));
+  task.set_chat_template(stage.chat_template());
+  task.set_source(stage.source());
+  for (const v1::Artifact& artifact : stage.artifacts()) task.add_done(artifact.name());
+  return task;
+}
+
+int ThreadsOf(const v1::Stage& stage) {
+  if (stage.has_evaluate()) return stage.evaluate().threads();
+  return stage.has_export_() ? stage.export_().threads() : stage.train().threads();
 }
 
 }  // namespace
@@ -102,6 +133,11 @@ absl::StatusOr<v1::Task> TaskOf(const JobRecord& record, int index, const LeaseR
     train.set_start_adapter_key(inputs.start_adapter_key);
     return task;
   }
+  if (spec.has_export_()) {
+    *task.mutable_export_() = ExportTaskOf(record, index, inputs);
+    task.mutable_export_()->set_output_key(output_key);
+    return task;
+  }
   v1::EvaluateTask& evaluate = *task.mutable_evaluate();
   *evaluate.mutable_stage() = spec.evaluate();
   evaluate.set_model_key(inputs.model_key);
@@ -129,18 +165,51 @@ scheduler::PendingView PendingOf(const JobRecord& record, int index) {
                               .kind = prepare ? scheduler::WorkKind::kSide : scheduler::WorkKind::kDevice};
   if (stage.has_not_before()) view.ready_at = FromTimestamp(stage.not_before());
   if (prepare) return view;
-  view.threads = stage.threads() > 0
-                     ? stage.threads()
-                     : (spec.has_train() ? spec.train().threads() : spec.evaluate().threads());
+  view.threads = stage.threads() > 0 ? stage.threads() : ThreadsOf(spec);
   view.isa = stage.isa();
   view.device_kind = stage.device_kind();
+  view.memory_bytes = stage.planned_bytes();
   return view;
+}
+
+std::vector<std::pair<std::string, std::string>> DatasetsOf(const JobRecord& record, int index) {
+  const StageRecord& stage = record.stages(index);
+  const v1::Data& data = DataOf(record.job().spec().stages(index));
+  std::vector<std::pair<std::string, std::string>> datasets;
+  for (int i = 0; i < stage.mix_digests_size(); ++i)
+    datasets.emplace_back(data.mix(i).name().empty() ? data.mix(i).source() : data.mix(i).name(),
+                          stage.mix_digests(i));
+  if (!stage.dataset_digest().empty()) datasets.emplace_back(data.source(), stage.dataset_digest());
+  if (!stage.validation_digest().empty())
+    datasets.emplace_back(data.validation().from(), stage.validation_digest());
+  return datasets;
+}
+
+std::string Naming(absl::string_view message, absl::string_view what, absl::string_view name,
+                   absl::string_view key) {
+  if (name.empty() || !absl::StrContains(message, key)) return std::string(message);
+  return absl::StrCat(what, " \"", name, "\": ", message);
+}
+
+std::string NamingInputs(absl::string_view message, const JobRecord& record, int index) {
+  const StageRecord& stage = record.stages(index);
+  for (const auto& [name, digest] : DatasetsOf(record, index)) {
+    const std::string key = storage::DatasetObject(record.tenant(), digest);
+    if (absl::StrContains(message, key)) return Naming(message, "dataset", name, key);
+  }
+  return Naming(message, "model", stage.model_name(),
+                storage::ModelFolder(record.tenant(), stage.model_digest()));
 }
 
 const v1::Data& DataOf(const v1::Stage& stage) {
   return stage.has_evaluate() ? stage.evaluate().data() : stage.train().data();
 }
 
-std::string KindOf(const v1::Stage& stage) { return stage.has_evaluate() ? "evaluate" : "train"; }
+bool HasData(const v1::Stage& stage) { return !stage.has_export_(); }
+
+std::string KindOf(const v1::Stage& stage) {
+  if (stage.has_evaluate()) return "evaluate";
+  return stage.has_export_() ? "export" : "train";
+}
 
 }  // namespace vernier::server

@@ -51,6 +51,7 @@ const JobMove kJobMoves[] = {
     {v1::JOB_STATE_CANCELLING, v1::JOB_STATE_CANCELLED},
     {v1::JOB_STATE_CANCELLING, v1::JOB_STATE_SUCCEEDED},
     {v1::JOB_STATE_CANCELLING, v1::JOB_STATE_FAILED},
+    {v1::JOB_STATE_FAILED, v1::JOB_STATE_VALIDATING},  // resumed, what it lacked is there
 };
 
 struct StageMove {
@@ -75,6 +76,10 @@ const StageMove kStageMoves[] = {
     {v1::STAGE_STATE_RUNNING, v1::STAGE_STATE_SUCCEEDED},
     {v1::STAGE_STATE_RUNNING, v1::STAGE_STATE_FAILED},
     {v1::STAGE_STATE_RUNNING, v1::STAGE_STATE_CANCELLED},
+    {v1::STAGE_STATE_FAILED, v1::STAGE_STATE_PREPARING},  // with its job
+    {v1::STAGE_STATE_CANCELLED, v1::STAGE_STATE_PREPARING},
+    {v1::STAGE_STATE_FAILED, v1::STAGE_STATE_WAITING},  // those without data
+    {v1::STAGE_STATE_CANCELLED, v1::STAGE_STATE_WAITING},
 };
 
 }  // namespace

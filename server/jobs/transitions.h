@@ -10,7 +10,7 @@ namespace vernier::server {
 bool CanFollow(v1::JobState from, v1::JobState to);
 bool CanFollow(v1::StageState from, v1::StageState to);
 
-// No state follows these.
+// Nothing runs or waits in these. Only a resume of a failed job leaves one: FAILED, and what its stages were.
 bool HasEnded(v1::JobState state);
 bool HasEnded(v1::StageState state);
 

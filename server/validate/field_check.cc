@@ -96,6 +96,8 @@ void FindUnknown(const Message& message, const std::string& path, FieldErrors& e
 
 }  // namespace
 
+bool FieldErrors::full() const { return lines_.size() >= kMaxErrors; }
+
 void FieldErrors::Add(std::string line) {
   if (lines_.size() < kMaxErrors) {
     lines_.push_back(std::move(line));

@@ -19,6 +19,8 @@ class FieldErrors {
  public:
   void Add(std::string line);
   bool empty() const { return lines_.empty(); }
+  // No more are kept: what only looks for further ones may stop.
+  bool full() const;
   // InvalidArgument with one line each, or OK.
   absl::Status ToStatus() const;
 

@@ -15,20 +15,25 @@
 #include "common/text.h"
 #include "server/validate/architectures.h"
 #include "server/validate/dataset_rows.h"
+#include "server/validate/exports.h"
 #include "server/validate/stage_defaults.h"
 
 namespace vernier::server {
 namespace {
 
 const v1::ModelRef& ModelOf(const v1::Stage& stage) {
-  return stage.has_evaluate() ? stage.evaluate().model() : stage.train().model();
+  if (stage.has_evaluate()) return stage.evaluate().model();
+  return stage.has_export_() ? stage.export_().model() : stage.train().model();
 }
 const v1::AdapterRef& AdapterOf(const v1::Stage& stage) {
-  return stage.has_evaluate() ? stage.evaluate().adapter() : stage.train().init_from();
+  if (stage.has_evaluate()) return stage.evaluate().adapter();
+  return stage.has_export_() ? stage.export_().adapter() : stage.train().init_from();
 }
-absl::string_view AdapterField(const v1::Stage& stage) {
-  return stage.has_evaluate() ? "adapter" : "init_from";
+bool HasAdapter(const v1::Stage& stage) {
+  if (stage.has_evaluate()) return stage.evaluate().has_adapter();
+  return stage.has_export_() ? stage.export_().has_adapter() : stage.train().has_init_from();
 }
+absl::string_view AdapterField(const v1::Stage& stage) { return stage.has_train() ? "init_from" : "adapter"; }
 v1::Data& DataOf(v1::Stage& stage) {
   return stage.has_evaluate() ? *stage.mutable_evaluate()->mutable_data()
                               : *stage.mutable_train()->mutable_data();
@@ -45,13 +50,18 @@ class Resolver {
     records_.resize(num_stages);
     models_.resize(num_stages);
     needs_.resize(num_stages);
+    stacked_.resize(num_stages);
     for (int i = 0; i < num_stages; ++i) {
       records_[i].set_id(spec_.stages(i).id());
       ids_.push_back(spec_.stages(i).id());
       index_.emplace(spec_.stages(i).id(), i);
     }
-    for (int i = 0; i < num_stages; ++i) CollectNeeds(i);
-    for (const int i : InOrder()) ResolveStage(i);
+    // Nearest names cost time: a job that is wrong everywhere must not take all of the server's.
+    for (int i = 0; i < num_stages && !errors_.full(); ++i) CollectNeeds(i);
+    if (errors_.full()) return std::move(records_);
+    for (const int i : InOrder()) {
+      if (!errors_.full()) ResolveStage(i);
+    }
     return std::move(records_);
   }
 
@@ -77,6 +87,11 @@ class Resolver {
     if (ModelOf(stage).has_stage()) Need(i, "model.stage", ModelOf(stage).stage());
     if (AdapterOf(stage).has_stage()) {
       Need(i, absl::StrCat(AdapterField(stage), ".stage"), AdapterOf(stage).stage());
+    }
+    if (stage.after_size() > spec_.stages_size()) {
+      At(i).Error("after", absl::StrCat(": ", stage.after_size(), " names are more than the job has stages (",
+                                        spec_.stages_size(), ")"));
+      return;
     }
     for (const std::string& id : stage.after()) Need(i, "after", id);
   }
@@ -117,6 +132,7 @@ class Resolver {
   void ResolveStage(int i) {
     v1::Stage& stage = *spec_.mutable_stages(i);
     if (stage.kind_case() == v1::Stage::KIND_NOT_SET) return;
+    if (stage.has_export_()) return ResolveExport(i);
     if (ResolveModel(i)) ResolveAdapter(i);
     ResolveData(i);
     if (stage.has_train()) CheckTargets(i);
@@ -141,6 +157,7 @@ class Resolver {
       record.set_model_name(ref.base());
       record.set_model_digest(model->digest());
       record.set_context_length(model->context_length());
+      if (model->has_shape() && spec_.stages(i).has_train()) *record.mutable_shape() = model->shape();
       return true;
     }
     const auto it = index_.find(ref.stage());
@@ -158,12 +175,14 @@ class Resolver {
     record.set_model_name(base.model_name());
     record.set_model_digest(base.model_digest());
     record.set_context_length(base.context_length());
+    if (models_[i].has_shape() && spec_.stages(i).has_train()) *record.mutable_shape() = models_[i].shape();
     if (PublishesWeights(source)) {
       record.set_weights_stage(source.id());
       return true;
     }
     record.set_weights_stage(base.weights_stage());
-    if (!base.start_adapter_stage().empty()) {
+    // An export merges all of them.
+    if (!base.start_adapter_stage().empty() && !spec_.stages(i).has_export_()) {
       At(i).Error(
           "model.stage",
           absl::StrCat(": the adapter of \"", source.id(), "\" lies on top of the adapter of \"",
@@ -171,19 +190,70 @@ class Resolver {
                        "\" use init_from: {stage: ", base.start_adapter_stage(), "} or tuning: {full: {}}"));
       return false;
     }
-    if (spec_.stages(i).has_evaluate()) {
-      record.set_adapter_stage(source.id());
-    } else {
+    if (spec_.stages(i).has_train()) {
       record.set_start_adapter_stage(source.id());
+    } else {
+      record.set_adapter_stage(source.id());
     }
     return true;
+  }
+
+  void ResolveExport(int i) {
+    const v1::ExportStage& stage = spec_.stages(i).export_();
+    if (stage.job().empty()) {
+      if (!ResolveModel(i)) return;
+      ResolveAdapter(i);
+      SetSource(i);
+    } else if (!ResolvePublished(i, stage)) {
+      return;
+    }
+    CheckExportProfiles(At(i), stage, records_[i], stacked_[i], models_[i].architecture());
+  }
+
+  // What another job published. False: an error was added.
+  bool ResolvePublished(int i, const v1::ExportStage& stage) {
+    if (stage.has_model() || stage.has_adapter()) {
+      At(i).Error("job", " is set beside model or adapter; it names both already, remove them");
+      return false;
+    }
+    const absl::StatusOr<PublishedFacts> found = catalog_.FindPublished(stage.job());
+    if (!found.ok()) {
+      At(i).Error("job", absl::StrCat(": ", found.status().message()));
+      return false;
+    }
+    const absl::StatusOr<v1::Model> model = catalog_.FindModel(found->model_digest);
+    if (!model.ok()) {
+      At(i).Error("job", absl::StrCat(": its base: ", model.status().message()));
+      return false;
+    }
+    models_[i] = *model;
+    StageRecord& record = records_[i];
+    FillFromPublished(*found, record);
+    record.set_context_length(model->context_length());
+    stacked_[i] = found->is_stacked;
+    return true;
+  }
+
+  // What is said of a source that is named by model and adapter.
+  void SetSource(int i) {
+    StageRecord& record = records_[i];
+    record.set_source_is_adapter(!record.adapter_stage().empty() || !record.adapter_key().empty());
+    const std::string& id = record.adapter_stage().empty() ? record.weights_stage() : record.adapter_stage();
+    if (const auto it = index_.find(id); it != index_.end()) {
+      record.set_chat_template(spec_.stages(it->second).train().data().chat_template());
+      record.set_source(absl::StrCat("stage \"", id, "\""));
+      stacked_[i] = !record.adapter_stage().empty() && !records_[it->second].start_adapter_stage().empty();
+    } else {
+      record.set_source(absl::StrCat("model \"", record.model_name(), "\"",
+                                     record.source_is_adapter() ? " with an adapter" : ""));
+    }
   }
 
   void ResolveAdapter(int i) {
     const v1::Stage& stage = spec_.stages(i);
     const v1::AdapterRef& ref = AdapterOf(stage);
     if (ref.source_case() == v1::AdapterRef::SOURCE_NOT_SET) {
-      if (stage.has_evaluate() ? stage.evaluate().has_adapter() : stage.train().has_init_from()) {
+      if (HasAdapter(stage)) {
         At(i).Error(AdapterField(stage), " names no adapter; write e.g. {job: jobs/ID} or remove it");
       }
       return;
@@ -204,6 +274,10 @@ class Resolver {
                                "\", and this stage uses \"", record.model_name(), "\"; use the same model"));
     } else {
       record.set_adapter_key(adapter->key);
+      if (stage.has_export_()) {
+        record.set_source_prepared_key(adapter->prepared_key);
+        record.set_chat_template(adapter->chat_template);
+      }
     }
   }
 
@@ -347,8 +421,17 @@ class Resolver {
               ": dataset \"", name,
               "\" is plain text without assistant turns or completions; use all or remove the field"));
     }
-    if (data.turns() == v1::TURNS_LAST && loss_on == v1::LOSS_ON_ALL) {
-      At(i).Error("data.turns", " = last contradicts objective.causal_lm.loss_on = all; remove one of them");
+    const bool last = data.turns() == v1::TURNS_LAST, expand = data.turns() == v1::TURNS_EXPAND;
+    if ((last || expand) && (loss_on == v1::LOSS_ON_ALL || loss_on == v1::LOSS_ON_PROMPT)) {
+      At(i).Error("data.turns",
+                  absl::StrCat(last ? " = last" : " = expand", " contradicts objective.causal_lm.loss_on = ",
+                               loss_on == v1::LOSS_ON_ALL ? "all" : "prompt", "; remove one of them"));
+    }
+    if (expand && loss_on == v1::LOSS_ON_COMPLETION && by_format == v1::LOSS_ON_ASSISTANT) {
+      At(i).Error(
+          "data.turns",
+          " = expand contradicts objective.causal_lm.loss_on = completion, which trains the last turn "
+          "only; remove one of them");
     }
     if (by_format == v1::LOSS_ON_ASSISTANT && !records_[i].model_digest().empty() &&
         !models_[i].has_chat_template() && !data.has_chat_template()) {
@@ -394,6 +477,7 @@ class Resolver {
   std::vector<StageRecord> records_;
   std::vector<v1::Model> models_;
   std::vector<std::set<int>> needs_;
+  std::vector<bool> stacked_;  // of an export: its adapter lies on top of another one
   std::vector<std::string> ids_;
   std::map<std::string, int> index_;
 };

@@ -25,6 +25,28 @@ constexpr int kMaxMixSources = 64;
 const char* const kMetrics[] = {"loss", "perplexity", "token_accuracy", "exact_match", "rouge_l"};
 constexpr int kFirstGenerated = 3;
 
+// Of `export`.
+const char* const kProfiles[] = {"peft", "serving", "merged", "gguf"};
+
+// Each of `names` among `known`, and there once.
+void CheckNames(const FieldCheck& at, absl::string_view field,
+                const google::protobuf::RepeatedPtrField<std::string>& names,
+                const std::vector<std::string>& known) {
+  if (names.size() > static_cast<int>(known.size())) {
+    at.Error(field, absl::StrCat(": ", names.size(), " of them, and there are ", known.size(), "; name each once"));
+    return;
+  }
+  std::set<std::string> seen;
+  for (const std::string& name : names) {
+    if (!absl::c_linear_search(known, name)) {
+      at.Error(field, absl::StrCat(": \"", Excerpt(name), "\" is not known; known: ",
+                                   absl::StrJoin(known, ", "), DidYouMean(name, known)));
+    } else if (!seen.insert(name).second) {
+      at.Error(field, absl::StrCat(": \"", name, "\" is there twice; remove one"));
+    }
+  }
+}
+
 void FillLora(const FieldCheck& at, bool shape_from_adapter, v1::Lora& lora) {
   // `init_from` continues an adapter of the shape it has: a default here would be untrue.
   const auto unless_given = [&](double fallback) {
@@ -38,18 +60,23 @@ void FillLora(const FieldCheck& at, bool shape_from_adapter, v1::Lora& lora) {
     if (lora.targets().empty()) lora.add_targets("all_linear");
     at.Flag(lora, "rslora", false);
   }
-  const auto check_modules = [&](absl::string_view field, int size) {
-    if (size > kMaxNames) at.Error(field, absl::StrCat(": ", size, " modules are more than ", kMaxNames));
-    return size <= kMaxNames;
+  const auto check_modules = [&](absl::string_view field, const auto& modules) {
+    const bool few = modules.size() <= kMaxNames;
+    if (!few) at.Error(field, absl::StrCat(": ", modules.size(), " modules are more than ", kMaxNames));
+    const bool short_names =
+        absl::c_all_of(modules, [](const auto& module) { return module.first.size() <= kMaxNameBytes; });
+    if (!short_names)
+      at.Error(field, absl::StrCat(": a module's name has more than ", kMaxNameBytes, " bytes"));
+    return few && short_names;
   };
-  if (check_modules("rank_by_module", lora.rank_by_module_size())) {
+  if (check_modules("rank_by_module", lora.rank_by_module())) {
     for (const auto& [module, rank] : std::map(lora.rank_by_module().begin(), lora.rank_by_module().end())) {
       if (rank < 1 || rank > 512) {
         at.Error("rank_by_module", absl::StrCat(".", Excerpt(module), " = ", rank, " is outside [1, 512]"));
       }
     }
   }
-  if (check_modules("alpha_by_module", lora.alpha_by_module_size())) {
+  if (check_modules("alpha_by_module", lora.alpha_by_module())) {
     for (const auto& [module, alpha] :
          std::map(lora.alpha_by_module().begin(), lora.alpha_by_module().end())) {
       if (!Above(0).Contains(alpha)) {
@@ -180,6 +207,7 @@ void FillTrain(const FieldCheck& at, v1::TrainStage& train) {
   at.In("checkpoint").Number(*train.mutable_checkpoint(), "keep", Closed(1, 1000), 2);
   at.Enum(train, "layout", v1::LAYOUT_PACKED);
   at.Number(train, "micro_batch_tokens", Closed(64, 1048576), 2048);
+  at.Number(train, "checkpointed_layers", Closed(0, 1024));
   at.Number(train, "virtual_shards", Closed(1, 64), 4);
   if (const int shards = train.virtual_shards(); shards > 0 && (shards & (shards - 1)) != 0) {
     at.Error("virtual_shards",
@@ -194,16 +222,13 @@ void FillEvaluate(const FieldCheck& at, uint64_t seed, v1::EvaluateStage& evalua
     evaluate.add_metrics("loss");
     evaluate.add_metrics("token_accuracy");
   }
-  std::set<std::string> seen;
-  for (const std::string& metric : evaluate.metrics()) {
-    if (!absl::c_linear_search(kMetrics, metric)) {
-      const std::vector<std::string> known(std::begin(kMetrics), std::end(kMetrics));
-      at.Error("metrics", absl::StrCat(": \"", Excerpt(metric), "\" is not known; known: ",
-                                       absl::StrJoin(known, ", "), DidYouMean(metric, known)));
-    } else if (!seen.insert(metric).second) {
-      at.Error("metrics", absl::StrCat(": \"", metric, "\" is there twice; remove one"));
-    }
+  constexpr int kNumMetrics = static_cast<int>(std::size(kMetrics));
+  if (evaluate.metrics_size() > kNumMetrics) {
+    at.Error("metrics", absl::StrCat(": ", evaluate.metrics_size(), " of them, and there are ", kNumMetrics,
+                                     "; name each once"));
+    return;
   }
+  CheckNames(at, "metrics", evaluate.metrics(), {std::begin(kMetrics), std::end(kMetrics)});
   if (Generates(evaluate)) {
     FillDecoding(at.In("decoding"), seed, *evaluate.mutable_decoding());
   } else if (evaluate.has_decoding()) {
@@ -213,6 +238,24 @@ void FillEvaluate(const FieldCheck& at, uint64_t seed, v1::EvaluateStage& evalua
   at.Number(evaluate, "max_rows", Closed(1, static_cast<double>(kMaxCount)));
   at.Enum(evaluate, "precision", v1::PRECISION_AUTO);
   at.Number(evaluate, "threads", Closed(1, 256));
+}
+
+bool HasProfile(const v1::ExportStage& stage, absl::string_view profile) {
+  return absl::c_linear_search(stage.profiles(), profile);
+}
+
+void FillExport(const FieldCheck& at, v1::ExportStage& stage) {
+  if (stage.profiles().empty()) stage.add_profiles("merged");
+  CheckNames(at, "profiles", stage.profiles(), {std::begin(kProfiles), std::end(kProfiles)});
+  at.Text(stage, "job", 256);
+  if (HasProfile(stage, "gguf")) {
+    v1::GgufExport& gguf = *stage.mutable_gguf();
+    at.In("gguf").Flag(gguf, "lora", false);
+    at.In("gguf").Enum(gguf, "type", gguf.lora() ? v1::GGUF_TYPE_F32 : v1::GGUF_TYPE_F16);
+  } else if (stage.has_gguf()) {
+    at.Error("gguf", " is set, but gguf is not among the profiles; add it, or remove gguf");
+  }
+  at.Number(stage, "threads", Closed(1, 256));
 }
 
 template <typename ColumnMap>
@@ -269,7 +312,8 @@ void CheckDuplicates(const FieldCheck& at, v1::Data& data) {
   if (data.has_validation()) {
     at.Enum(data, "on_contamination", v1::ON_CONTAMINATION_REPORT);
   } else if (data.on_contamination() != v1::ON_CONTAMINATION_UNSPECIFIED) {
-    at.Error("on_contamination", " is set, but there are no validation rows; set data.validation, or remove it");
+    at.Error("on_contamination",
+             " is set, but there are no validation rows; set data.validation, or remove it");
   }
 }
 
@@ -282,6 +326,7 @@ void FillData(const FieldCheck& at, v1::Data& data) {
   // `turns` stays unset by default: it means every turn *unless* the template rewrites earlier ones, which
   // then is an error that `turns: all` would silence.
   at.Enum(data, "turns", v1::TURNS_UNSPECIFIED);
+  at.Enum(data, "reasoning", v1::REASONING_TRAIN);
   at.Number(data, "max_rows", Closed(1, static_cast<double>(kMaxCount)));
   CheckColumns(at, data.columns(), data.format());
   CheckMix(at, data);

@@ -71,9 +71,9 @@ void CheckId(FieldErrors& errors, const v1::JobSpec& spec, int i, std::set<std::
   }
 }
 
-// The job's model and data where the stage names none.
+// The job's model where the stage names none.
 template <typename Kind>
-void Inherit(const v1::JobSpec& spec, const FieldCheck& at, Kind& kind) {
+void InheritModel(const v1::JobSpec& spec, const FieldCheck& at, Kind& kind) {
   if (kind.model().source_case() == v1::ModelRef::SOURCE_NOT_SET &&
       spec.model().source_case() != v1::ModelRef::SOURCE_NOT_SET) {
     *kind.mutable_model() = spec.model();
@@ -81,6 +81,12 @@ void Inherit(const v1::JobSpec& spec, const FieldCheck& at, Kind& kind) {
   if (kind.model().source_case() == v1::ModelRef::SOURCE_NOT_SET) {
     at.Error("model", " is missing; set it here or for the whole job, e.g. model: smollm2");
   }
+}
+
+// The job's model and data where the stage names none.
+template <typename Kind>
+void Inherit(const v1::JobSpec& spec, const FieldCheck& at, Kind& kind) {
+  InheritModel(spec, at, kind);
   if (!kind.has_data() && spec.has_data()) *kind.mutable_data() = spec.data();
   if (!kind.has_data() || (kind.data().source().empty() && kind.data().mix().empty())) {
     at.Error("data", " has no source; set it here or for the whole job, e.g. data: ./train.jsonl");
@@ -98,8 +104,12 @@ void FillStage(const FieldCheck& at, v1::JobSpec& spec, v1::Stage& stage) {
       Inherit(spec, at, *stage.mutable_evaluate());
       FillEvaluate(at, spec.seed(), *stage.mutable_evaluate());
       break;
+    case v1::Stage::kExport:
+      if (stage.export_().job().empty()) InheritModel(spec, at, *stage.mutable_export_());
+      FillExport(at, *stage.mutable_export_());
+      break;
     case v1::Stage::KIND_NOT_SET:
-      at.Error("", "it says nothing to do; write train: {...} or evaluate: {...}");
+      at.Error("", "it says nothing to do; write train: {...}, evaluate: {...} or export: {...}");
       break;
   }
 }

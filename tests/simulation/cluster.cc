@@ -182,6 +182,15 @@ bool Cluster::HasAgent(const std::string& id) const {
   });
 }
 
+void Cluster::Fade(const std::shared_ptr<SimAgent>& agent) {
+  // Half of them while it dials: then it is the welcome that comes late.
+  if (world_.Chance(0.5)) network_.Break(agent->connection(), absl::UnavailableError("the connection broke"));
+  network_.HoldDown(agent->id(), world_.now() + world_.Span(absl::Seconds(6), absl::Seconds(14)));
+  world_.timeline.After(world_.Span(absl::Seconds(1), absl::Seconds(6)), [this, agent] {
+    network_.HoldUp(agent->id(), world_.now() + world_.Span(absl::Seconds(20), absl::Seconds(40)));
+  });
+}
+
 void Cluster::ShutDownAgent(const std::shared_ptr<SimAgent>& agent) {
   if (!agent->alive()) return;
   agent->ShutDown();
@@ -222,6 +231,7 @@ void Cluster::Trouble() {
     const bool partition = world_.Chance(faults.partition);
     if (partition || world_.Chance(faults.partition_one_way)) network_.HoldUp(agent->id(), until);
     if (partition || world_.Chance(faults.partition_one_way)) network_.HoldDown(agent->id(), until);
+    if (world_.Chance(faults.fade)) Fade(agent);
     if (world_.Chance(faults.clone_agent)) {
       StartAgent(agent->id(), absl::StrCat("host-", world_.RandomId(4)));  // with a copy of its data dir
     }
@@ -285,7 +295,7 @@ void Cluster::Whims() {
     return;
   }
   if (world_.now() > trouble_ends_) {
-    bool again = false;
+    bool again = world_.now() < world_.calm_from;  // a job may fail yet
     for (auto& [name, wish] : jobs_) {
       const auto job = core_->ResumeJob(kTenant, name, world_.now());
       again = again || (!job.ok() && !absl::IsFailedPrecondition(job.status()));

@@ -50,6 +50,8 @@ class Cluster {
   void Execute(const server::Effect& effect);
   void DeleteObjects(const std::string& prefix);
 
+  // Answers come late, then questions not at all: an answer must not count from when it comes.
+  void Fade(const std::shared_ptr<SimAgent>& agent);
   void ShutDownAgent(const std::shared_ptr<SimAgent>& agent);
   // Another process with this id on this host, after a while and once the old one has let go of its data dir.
   void Replace(const std::string& id, const std::string& host);

@@ -25,8 +25,10 @@ Faults AllFaults() {
           .refuse_stream = 0.1,
           .partition = 0.02,
           .partition_one_way = 0.01,
+          .fade = 0.01,
+          .lose_event = 0.001,
           .lose_renewal = 0.01,
-          .repeat_ack = 0.02,
+          .repeat = 0.02,
           .delay_ack = 0.02,
           .crash_agent = 0.02,
           .clone_agent = 0.004,
@@ -37,6 +39,7 @@ Faults AllFaults() {
           .refuse = 0.1,
           .kill_trainer = 0.01,
           .raise = 0.005,
+          .lose_model = 0.001,
           .damage = 0.05,
           .hang = 0.05,
           .restart_server = 0.03,
@@ -122,7 +125,8 @@ class ControlPlaneTest : public testing::Test {
 };
 
 TEST_F(ControlPlaneTest, APerfectWorldNeedsOneAttemptForEachStage) {
-  RunSeeds(1, {.whims = false}, CheckNothingWasLost);
+  // So many jobs that they are not done long after the time for trouble.
+  RunSeeds(1, {.num_jobs = 30, .trouble = absl::ZeroDuration(), .whims = false}, CheckNothingWasLost);
 }
 
 TEST_F(ControlPlaneTest, EveryJobEndsAsItShouldWhateverGoesWrong) { RunSeeds(300, {.faults = AllFaults()}); }
@@ -142,21 +146,28 @@ TEST_F(ControlPlaneTest, RestartsOfVernierdAloneCostNothing) {
 TEST_F(ControlPlaneTest, AnswersThatAreLostOrLateOrComeTwiceHarmNothing) {
   // So many jobs that they are not done long after the trouble.
   RunSeeds(10, {.num_jobs = 30,
-                .faults = {.lose_renewal = 0.6, .repeat_ack = 0.3, .delay_ack = 0.3},
+                .faults = {.lose_renewal = 0.6, .repeat = 0.3, .delay_ack = 0.3},
                 .trouble = absl::Minutes(1)});
 }
 
-TEST_F(ControlPlaneTest, MessagesThatAreHeldBackOneWayHarmNothing) {
-  RunSeeds(100,
-           {.faults = {.refuse_stream = 0.2, .partition_one_way = 0.2, .clock_rate = 0.02, .hang = 0.5}});
+TEST_F(ControlPlaneTest, ALeaseDoesNotLastLongerBecauseItsRenewalComesLate) {
+  RunSeeds(50, {.faults = {.fade = 0.03, .clock_rate = 0.02, .hang = 1}});
+}
+
+TEST_F(ControlPlaneTest, JobsThatFailedForTheirModelGoOnWhenTheyAreResumed) {
+  RunSeeds(30, {.faults = {.kill_trainer = 0.01, .lose_model = 0.02, .restart_server = 0.1}});
+}
+
+TEST_F(ControlPlaneTest, TwoAgentsWithOneIdHarmNothing) {
+  RunSeeds(50, {.faults = {.break_connection = 0.01, .refuse_stream = 0.5, .clone_agent = 0.02}});
 }
 
 TEST_F(ControlPlaneTest, AgentsThatLeaveAtAnyMomentHarmNothing) {
-  RunSeeds(100, {.faults = {.shut_down_agent = 0.1,
-                            .shut_down_at_prepare = 0.3,
-                            .stall = 0.2,
-                            .clock_rate = 0.02,
-                            .hang = 0.1}});
+  RunSeeds(50, {.faults = {.shut_down_agent = 0.1,
+                           .shut_down_at_prepare = 0.3,
+                           .stall = 0.2,
+                           .clock_rate = 0.02,
+                           .hang = 0.1}});
 }
 
 // The checks above can fail: a server that gives leases away too early is caught.

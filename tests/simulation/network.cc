@@ -53,6 +53,7 @@ void Network::Arrive(server::ConnectionId connection, const v1::AgentMessage& me
     checkpoint.set_key("zombie");
     server_end_.message(connection, zombie);
   }
+  if (message.has_event() && world_.Chance(world_.faults.lose_event)) return;
   server_end_.message(connection, message);
 }
 
@@ -69,7 +70,9 @@ void Network::SendDown(server::ConnectionId connection, v1::ServerMessage messag
     return DeliverDown(connection, later, std::move(message));
   }
   wire.down = in_order;
-  if (message.has_ack() && world_.Chance(faults.repeat_ack)) DeliverDown(connection, later, message);
+  const bool repeatable =
+      message.has_ack() || message.has_commit() || message.has_stop() || message.has_cancel();
+  if (repeatable && world_.Chance(faults.repeat)) DeliverDown(connection, later, message);
   DeliverDown(connection, in_order, std::move(message));
 }
 

@@ -1,9 +1,10 @@
 #include "tests/simulation/sim_agent.h"
 
 #include <algorithm>
+#include <utility>
 #include <variant>
+#include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace vernier::simulation {
@@ -37,6 +38,7 @@ SimAgent::SimAgent(World& world, std::string id, std::string host, Uplink uplink
       clock_offset_(world.Span(-absl::Hours(1), absl::Hours(1))),
       clock_rate_(1 + world.faults.clock_rate * static_cast<double>(world.Between(-100, 100)) / 100),
       stop_grace_(world.Span(absl::ZeroDuration(), absl::Minutes(1))),
+      audit_(world, process_),
       machine_(MachineOptions(id_, host_, process_)) {}
 
 absl::Time SimAgent::Local(absl::Time when) const {
@@ -57,13 +59,14 @@ void SimAgent::Dial() {
   connection_ = uplink_.dial();
   Post([this, connection = connection_] {
     stream_ = connection;
+    audit_.StreamBegins();
     machine_.OnConnected(Local(world_.now()));
   });
 }
 
 void SimAgent::Send(v1::AgentMessage message) {
   if (stream_ != connection_) return;
-  CheckSent(message);
+  audit_.Sends(message);
   uplink_.send(connection_, std::move(message));
 }
 
@@ -101,9 +104,7 @@ void SimAgent::Receive(server::ConnectionId connection, const v1::ServerMessage&
     received.mutable_prepare()->set_device("unplugged");
   }
   Post([this, received = std::move(received)] {
-    if (shut_down_ && received.has_prepare()) too_late_.insert(received.prepare().lease());
-    if (shut_down_ && received.has_commit()) too_late_.insert(received.commit().lease());
-    if (received.has_ack()) ObserveStored(received.ack());
+    audit_.Receives(received);
     machine_.OnServerMessage(received, Local(world_.now()));
   });
 }
@@ -111,7 +112,7 @@ void SimAgent::Receive(server::ConnectionId connection, const v1::ServerMessage&
 void SimAgent::ShutDown() {
   leaving_ = true;
   Post([this] {
-    shut_down_ = true;
+    audit_.ShutsDown();
     give_up_ = std::min(give_up_, world_.now() + stop_grace_);
     machine_.OnShutdown(Local(world_.now()));
   });
@@ -147,33 +148,32 @@ void SimAgent::Turn() {
   std::deque<std::function<void()>> work;
   work.swap(posted_);
   for (const std::function<void()>& run : work) run();
-  CarryOut();
-  if (machine_.drained() && !tasks_.empty()) {
-    world_.Violation(process_, " leaves though ", tasks_.begin()->first, " runs");
-  }
+  const bool acted = CarryOut();
+  if (machine_.drained()) audit_.Leaves(machine_.connected(), tasks_.empty() ? "" : tasks_.begin()->first);
   if (machine_.drained() || now >= give_up_) return Exit();
-  Tick();
+  audit_.Turned(Tick() || acted || !work.empty());
   WakeAt(std::max(now, std::min(FromLocal(machine_.NextWakeup()), give_up_)));
 }
 
-void SimAgent::Tick() {
+bool SimAgent::Tick() {
   machine_.OnTick(Local(world_.now()));
-  CarryOut();
+  return CarryOut();
 }
 
-void SimAgent::CarryOut() {
-  for (agent::Effect& effect : machine_.TakeEffects()) {
+bool SimAgent::CarryOut() {
+  std::vector<agent::Effect> effects = machine_.TakeEffects();
+  for (agent::Effect& effect : effects) {
     std::visit([this](auto& what) { Do(what); }, effect);
   }
+  const auto runs_on = std::find_if(tasks_.begin(), tasks_.end(),
+                                    [](const auto& entry) { return !entry.second->asked_to_stop(); });
+  audit_.CarriedOut(runs_on == tasks_.end() ? "" : runs_on->first);
+  return !effects.empty();
 }
 
 void SimAgent::Do(agent::StartTask& effect) {
   const std::string& lease = effect.lease;
-  world_.Note(absl::StrCat(process_, " starts ", lease));
-  const bool first =
-      started_.emplace(lease, absl::StrCat(effect.task.job(), " ", effect.task.stage())).second;
-  if (!first) world_.Violation(process_, " starts ", lease, " twice");
-  if (too_late_.contains(lease)) world_.Violation(process_, " starts ", lease, " though it shuts down");
+  audit_.Starts(lease, effect.task);
   // The task must not keep its agent alive.
   const std::weak_ptr<SimAgent> weak = weak_from_this();
   SimTask::Callbacks callbacks;
@@ -198,15 +198,13 @@ void SimAgent::Do(agent::StartTask& effect) {
 }
 
 void SimAgent::Do(agent::StopTask& effect) {
-  if (world_.now() > world_.calm_from && absl::StrContains(effect.reason, "not renewed")) {
-    world_.Violation(process_, " loses ", effect.lease, " though nothing goes wrong");
-  }
+  audit_.Stops(effect.lease, effect.reason);
   const auto it = tasks_.find(effect.lease);
   if (it != tasks_.end()) it->second->Stop();
 }
 
 void SimAgent::Do(agent::KillTask& effect) {
-  world_.Note(absl::StrCat(process_, " kills ", effect.lease));
+  audit_.Stops(effect.lease, effect.reason);
   const auto it = tasks_.find(effect.lease);
   if (it != tasks_.end()) it->second->Kill();
 }
@@ -217,27 +215,6 @@ void SimAgent::Exit() {
   if (connection_ != 0) uplink_.hang_up(connection_);
   for (const auto& [lease, task] : tasks_) task->Vanish();
   tasks_.clear();
-}
-
-// --- What must not be.
-
-void SimAgent::CheckSent(const v1::AgentMessage& message) {
-  if (message.has_prepare_reply() && message.prepare_reply().ok() &&
-      too_late_.contains(message.prepare_reply().lease())) {
-    world_.Violation(process_, " takes ", message.prepare_reply().lease(), " though it shuts down");
-  }
-  const v1::LeasedEvent& leased = message.event();
-  if (leased.event().has_checkpoint()) {
-    told_[{leased.lease(), leased.event().sequence()}] = leased.event().checkpoint().step();
-  }
-}
-
-void SimAgent::ObserveStored(const v1::AckEvents& ack) {
-  auto it = told_.lower_bound({ack.lease(), 0});
-  while (it != told_.end() && it->first.first == ack.lease() && it->first.second <= ack.sequence()) {
-    world_.Safe(started_.at(ack.lease()), it->second);
-    it = told_.erase(it);
-  }
 }
 
 }  // namespace vernier::simulation

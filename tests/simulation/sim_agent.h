@@ -6,13 +6,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
-#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/effects.h"
+#include "tests/simulation/agent_audit.h"
 #include "tests/simulation/sim_task.h"
 #include "tests/simulation/world.h"
 #include "vernier/v1/agent_service.pb.h"
@@ -42,6 +41,7 @@ class SimAgent : public std::enable_shared_from_this<SimAgent> {
   // It is on its way out: another took its id, or it was asked to go.
   bool leaving() const { return leaving_; }
   const std::string& id() const { return id_; }
+  server::ConnectionId connection() const { return connection_; }
   const std::string& host() const { return host_; }
   size_t num_leases() const { return machine_.num_leases(); }
 
@@ -63,18 +63,16 @@ class SimAgent : public std::enable_shared_from_this<SimAgent> {
   void Post(std::function<void()> work);
   void WakeAt(absl::Time when);
   void Turn();
-  void Tick();
-  void CarryOut();
+  // True: it had effects.
+  bool Tick();
+  bool CarryOut();
   void Do(agent::SendToServer& effect) { Send(std::move(effect.message)); }
   void Do(agent::Reconnect&) { HangUp(); }
   void Do(agent::StartTask& effect);
   void Do(agent::StopTask& effect);
   void Do(agent::KillTask& effect);
+  void Do(agent::TellTask&) {}  // nobody converses here
   void Exit();
-
-  // What only a broken machine does.
-  void CheckSent(const v1::AgentMessage& message);
-  void ObserveStored(const v1::AckEvents& ack);
 
   World& world_;
   const std::string id_;
@@ -93,19 +91,14 @@ class SimAgent : public std::enable_shared_from_this<SimAgent> {
   absl::Duration redial_delay_;
   bool welcomed_ = false;  // on this connection
 
+  AgentAudit audit_;
   agent::AgentMachine machine_;
   server::ConnectionId stream_ = 0;  // of the link, as the machine knows it
   std::deque<std::function<void()>> posted_;
   absl::Time next_turn_ = absl::InfiniteFuture();
   absl::Time busy_until_ = absl::InfinitePast();
-  bool shut_down_ = false;  // the machine was told
   absl::Time give_up_ = absl::InfiniteFuture();
   std::map<std::string, std::shared_ptr<SimTask>> tasks_;  // by lease
-
-  std::map<std::string, std::string> started_;  // lease -> "jobs/ID stage"
-  std::set<std::string> too_late_;              // leases that were offered or committed after the shutdown
-  // Steps of checkpoints that were told and not stored yet, by lease and sequence.
-  std::map<std::pair<std::string, int64_t>, int64_t> told_;
 };
 
 }  // namespace vernier::simulation

@@ -111,6 +111,10 @@ bool SimTask::Fails() {
     Finish(Ended(absl::StatusCode::kUnavailable, absl::StrCat("trouble ", world_.RandomId(4))));
     return true;
   }
+  if (world_.Chance(world_.faults.lose_model)) {
+    Finish(Ended(absl::StatusCode::kFailedPrecondition, "the model is gone; import it again"));
+    return true;
+  }
   return false;
 }
 

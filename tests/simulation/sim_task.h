@@ -30,6 +30,7 @@ class SimTask : public std::enable_shared_from_this<SimTask> {
   void Start();
   // Finish the step, checkpoint, leave.
   void Stop() { stop_ = true; }
+  bool asked_to_stop() const { return stop_; }
   // kill -9 for a trainer; a preparation can only be asked.
   void Kill();
   // Its agent is gone: it does not live on, and nobody hears of it.

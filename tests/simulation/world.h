@@ -24,8 +24,10 @@ struct Faults {
   double refuse_stream = 0;      // per dial: somebody is there but lets nobody in
   double partition = 0;          // per agent and 5 seconds: messages are held back for a while
   double partition_one_way = 0;  // likewise, but up or down alone
+  double fade = 0;               // likewise: the way down gets slow, then the way up is lost
+  double lose_event = 0;         // per event of a task
   double lose_renewal = 0;       // per answer to a heartbeat
-  double repeat_ack = 0;         // per acknowledgement: it comes once more, later
+  double repeat = 0;             // per acknowledgement, commit, stop and cancellation: it comes again, later
   double delay_ack = 0;          // per acknowledgement: what was said after it overtakes it
   // Agents.
   double crash_agent = 0;           // per agent and 5 seconds
@@ -38,6 +40,7 @@ struct Faults {
   // Tasks.
   double kill_trainer = 0;  // per step
   double raise = 0;         // per step
+  double lose_model = 0;    // per step: its model is gone, the job fails; somebody resumes it
   double damage = 0;        // per resumed checkpoint
   double hang = 0;          // per stop request: not obeyed
   // vernierd.

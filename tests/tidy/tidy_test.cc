@@ -32,6 +32,7 @@ const std::map<std::string, std::set<std::string>> kWalls = {
     {"worker/data/formats", {"common", "proto", "storage"}},
     {"worker/data", {"common", "proto", "storage", "worker/data/text", "worker/data/formats"}},
     {"worker/optim", {"common", "proto", "storage"}},
+    {"worker/plan", {"common", "proto", "storage", "worker/data"}},
     {"worker/models", {"common", "proto", "storage"}},
     {"worker/objectives", {"common", "proto", "storage", "worker/models"}},
     {"adapters", {"common", "proto", "storage", "worker/models"}},
@@ -42,7 +43,8 @@ const std::map<std::string, std::set<std::string>> kWalls = {
      {"common", "proto", "storage", "worker/data", "worker/data/text", "worker/models", "worker/objectives",
       "worker/optim", "adapters", "worker/stages"}},
     {"worker/agent", {"common", "proto", "storage", "worker/data"}},
-    {"server", {"common", "proto", "storage", "scheduler", "worker/data/text", "worker/data/formats"}},
+    {"server",
+     {"common", "proto", "storage", "scheduler", "worker/data/text", "worker/data/formats", "worker/plan"}},
     {"client", {"common", "proto", "storage", "worker/data", "worker/data/text", "worker/data/formats"}},
 };
 

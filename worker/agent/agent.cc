@@ -83,9 +83,9 @@ absl::Status Agent::Init() {
   VN_ASSIGN_OR_RETURN(runner_, TaskRunner::Create(std::move(runner), std::move(tasks)));
 
   if (!options_.metrics_listen.empty()) {
-    VN_ASSIGN_OR_RETURN(const std::string address, metrics_.Serve(options_.metrics_listen));
-    VN_RETURN_IF_ERROR(
-        WriteFileAtomic(absl::StrCat(options_.data_dir, "/metrics_endpoint"), absl::StrCat(address, "\n")));
+    VN_ASSIGN_OR_RETURN(metrics_http_, MetricsHttp::Start(options_.metrics_listen, metrics_.collectable()));
+    VN_RETURN_IF_ERROR(WriteFileAtomic(absl::StrCat(options_.data_dir, "/metrics_endpoint"),
+                                       absl::StrCat(metrics_http_->endpoint(), "\n")));
   }
 
   ServerLink::Callbacks link;

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/event_loop.h"
 #include "common/file_lock.h"
+#include "common/metrics_http.h"
 #include "worker/agent/agent_machine.h"
 #include "worker/agent/metrics.h"
 #include "worker/agent/server_link.h"
@@ -48,6 +49,7 @@ class Agent {
   std::optional<FileLock> lock_;
   EventLoop loop_;
   Metrics metrics_;
+  std::unique_ptr<MetricsHttp> metrics_http_;  // null: they are not served
   std::unique_ptr<AgentMachine> machine_;
   std::unique_ptr<TaskRunner> runner_;
   std::unique_ptr<ServerLink> link_;

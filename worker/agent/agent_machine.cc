@@ -190,7 +190,7 @@ void AgentMachine::Append(Lease& lease, v1::TaskEvent event, absl::Time now) {
   if (event.time_unix_micros() == 0) event.set_time_unix_micros(absl::ToUnixMicros(now));
   const bool progress = event.has_progress();
   if (progress && !lease.events.empty() && lease.events.back().has_progress() &&
-      lease.events.back().sequence() >= lease.next_to_send) {
+      lease.events.back().sequence() >= lease.first_unsent) {
     event.set_sequence(lease.events.back().sequence());
     lease.events.back() = std::move(event);
     return;
@@ -244,6 +244,7 @@ void AgentMachine::SendEvents(const std::string& id, Lease& lease) {
     *leased.mutable_event() = event;
     Send(std::move(message));
     lease.next_to_send = event.sequence() + 1;
+    lease.first_unsent = std::max(lease.first_unsent, lease.next_to_send);
   }
 }
 

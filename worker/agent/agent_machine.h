@@ -108,6 +108,7 @@ class AgentMachine {
     std::deque<v1::TaskEvent> events;  // not stored by the server yet
     int64_t next_sequence = 1;         // of the next new event
     int64_t next_to_send = 1;
+    int64_t first_unsent = 1;  // was on no stream so far
   };
 
   void Send(v1::AgentMessage message) { effects_.push_back(SendToServer{std::move(message)}); }

@@ -2,15 +2,15 @@
 
 #include <cpuid.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/file.h"
 
@@ -35,17 +35,50 @@ Cpuid7 ReadCpuid7() {
 bool HasAvx512Bf16(const Cpuid7& leaf) { return leaf.eax1 & (1u << 5); }
 bool HasAmxBf16(const Cpuid7& leaf) { return leaf.edx0 & (1u << 22); }
 
-// A file of this process's cgroup (version 2); "" when there is none.
-std::string CgroupFile(const char* name) {
-  const auto self = ReadFile("/proc/self/cgroup", 1 << 16);
-  if (!self.ok()) return "";
-  for (const absl::string_view line : absl::StrSplit(*self, '\n')) {
-    const std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (parts.size() != 3 || parts[0] != "0") continue;
-    const auto text = ReadFile(std::string("/sys/fs/cgroup") + std::string(parts[2]) + "/" + name, 1 << 16);
-    if (text.ok()) return *text;
+constexpr char kCgroupRoot[] = "/sys/fs/cgroup";
+constexpr char kOwnCgroups[] = "/proc/self/cgroup";
+
+std::string ReadOrEmpty(const std::string& path) {
+  const auto text = ReadFile(path, 1 << 16);
+  return text.ok() ? *text : "";
+}
+
+// First lines of the file `name` in the cgroup at `path` below `root`, and in all above it.
+void AddUpwards(const std::string& root, absl::string_view path, absl::string_view name,
+                std::vector<std::string>& lines) {
+  while (true) {
+    const std::string text = ReadOrEmpty(absl::StrCat(root, path, "/", name));
+    if (!text.empty()) lines.push_back(text.substr(0, text.find('\n')));
+    if (path.empty() || path == "/") return;
+    path = path.substr(0, path.rfind('/'));
   }
-  return "";
+}
+
+// Of every hierarchy that `own` (/proc/self/cgroup) names: "0::/a/b" is version 2, where the file is
+// `unified`; "4:memory:/a/b" version 1, where the controller's is `name`.
+std::vector<std::string> CgroupLines(absl::string_view own, const std::string& root,
+                                     absl::string_view controller, absl::string_view name,
+                                     absl::string_view unified) {
+  std::vector<std::string> lines;
+  for (const absl::string_view line : absl::StrSplit(own, '\n')) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
+    if (parts.size() != 3) continue;
+    if (parts[0] == "0" && parts[1].empty()) {
+      AddUpwards(root, parts[2], unified, lines);
+      AddUpwards(root + "/unified", parts[2], unified, lines);
+      continue;
+    }
+    for (const absl::string_view each : absl::StrSplit(parts[1], ',')) {
+      if (each == controller) AddUpwards(absl::StrCat(root, "/", controller), parts[2], name, lines);
+    }
+  }
+  return lines;
+}
+
+int64_t LimitOf(int resource) {
+  rlimit limit;
+  if (::getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return INT64_MAX;
+  return static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, INT64_MAX));
 }
 
 }  // namespace
@@ -54,23 +87,31 @@ int UsableThreads() {
   cpu_set_t set;
   int threads = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : get_nprocs();
   // cpu.max is "max 100000" or "<quota> <period>" in microseconds.
-  const std::vector<std::string> quota = absl::StrSplit(CgroupFile("cpu.max"), absl::ByAnyChar(" \n"));
-  double used = 0, period = 0;
-  if (quota.size() >= 2 && absl::SimpleAtod(quota[0], &used) && absl::SimpleAtod(quota[1], &period) &&
-      period > 0) {
-    threads = std::min(threads, std::max(1, static_cast<int>(used / period)));
+  for (const std::string& line :
+       CgroupLines(ReadOrEmpty(kOwnCgroups), kCgroupRoot, /*controller=*/"", "", "cpu.max")) {
+    const std::vector<std::string> quota = absl::StrSplit(line, ' ');
+    double used = 0, period = 0;
+    if (quota.size() >= 2 && absl::SimpleAtod(quota[0], &used) && absl::SimpleAtod(quota[1], &period) &&
+        period > 0) {
+      threads = std::min(threads, std::max(1, static_cast<int>(used / period)));
+    }
   }
   return std::max(1, threads);
 }
 
-int64_t UsableMemoryBytes() {
-  int64_t bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
-  int64_t limit = 0;
-  const std::string text = CgroupFile("memory.max");
-  if (absl::SimpleAtoi(absl::string_view(text).substr(0, text.find('\n')), &limit) && limit > 0) {
-    bytes = std::min(bytes, limit);
+int64_t CgroupMemoryLimit(absl::string_view own, const std::string& root) {
+  int64_t least = INT64_MAX;
+  for (const std::string& line : CgroupLines(own, root, "memory", "memory.limit_in_bytes", "memory.max")) {
+    int64_t limit = 0;  // "max" is none
+    if (absl::SimpleAtoi(line, &limit) && limit > 0) least = std::min(least, limit);
   }
-  return bytes;
+  return least;
+}
+
+int64_t UsableMemoryBytes() {
+  const int64_t machine = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
+  return std::min({machine, CgroupMemoryLimit(ReadOrEmpty(kOwnCgroups), kCgroupRoot), LimitOf(RLIMIT_AS),
+                   LimitOf(RLIMIT_DATA)});
 }
 
 bool CpuComputesBf16() {

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <thread>
 
+#include "common/exit_code.h"
 #include "common/log.h"
 #include "common/version.h"
 #include "worker/agent/agent.h"
@@ -42,7 +43,11 @@ int main(int argc, char** argv) {
   app.add_option("--stop-grace", stop_grace_seconds, "Seconds that tasks get to checkpoint at shutdown")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 3600.0));
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : vernier::ExitCodeOf(absl::InvalidArgumentError(""));
+  }
   options.stop_grace = absl::Seconds(stop_grace_seconds);
 
   vernier::InitLogging("vernier-agent");
@@ -57,7 +62,7 @@ int main(int argc, char** argv) {
   auto agent = vernier::agent::Agent::Create(options);
   if (!agent.ok()) {
     std::cerr << "vernier-agent: " << agent.status().message() << "\n";
-    return 1;
+    return vernier::ExitCodeOf(agent.status());
   }
   std::thread waiter([&] {
     int signal_number = 0;
@@ -68,9 +73,6 @@ int main(int argc, char** argv) {
   const absl::Status status = (*agent)->Run();
   pthread_kill(waiter.native_handle(), SIGTERM);  // where no signal ended it
   waiter.join();
-  if (!status.ok()) {
-    std::cerr << "vernier-agent: " << status.message() << "\n";
-    return 1;
-  }
-  return 0;
+  if (!status.ok()) std::cerr << "vernier-agent: " << status.message() << "\n";
+  return vernier::ExitCodeOf(status);
 }

@@ -1,10 +1,5 @@
 #include "worker/agent/metrics.h"
 
-#include <exception>
-
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
-
 namespace vernier::agent {
 namespace {
 
@@ -29,6 +24,8 @@ std::string TaskKind(const v1::Task& task) {
       return "evaluate";
     case v1::Task::kGenerate:
       return "generate";
+    case v1::Task::kExport:
+      return "export";
     case v1::Task::WORK_NOT_SET:
       break;
   }
@@ -61,20 +58,6 @@ Metrics::Metrics()
                         .Register(*registry_)
                         .Add({{"phase", "step"}}, prometheus::Histogram::BucketBoundaries{
                                                       0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300})) {}
-
-absl::StatusOr<std::string> Metrics::Serve(const std::string& address) {
-  // civetweb, inside prometheus-cpp, reports a taken port only as an exception.
-  try {
-    exposer_ = std::make_unique<prometheus::Exposer>(address, 1);
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat("--metrics-listen ", address, ": cannot listen (",
-                                               error.what(), "); is the port taken?"));
-  }
-  exposer_->RegisterCollectable(registry_);
-  const std::vector<int> ports = exposer_->GetListeningPorts();
-  const size_t colon = address.rfind(':');
-  return absl::StrCat(address.substr(0, colon), ":", ports.empty() ? 0 : ports.front());
-}
 
 void Metrics::SetFacts(int64_t available_disk_bytes, int64_t resident_bytes) {
   disk_.Set(static_cast<double>(available_disk_bytes));

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <prometheus/counter.h>
-#include <prometheus/exposer.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
@@ -10,7 +9,6 @@
 #include <memory>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "vernier/v1/task.pb.h"
 
 namespace vernier::agent {
@@ -19,8 +17,8 @@ class Metrics {
  public:
   Metrics();
 
-  // Serves /metrics on `address` (host:port, port 0 = pick) and returns the address in use.
-  absl::StatusOr<std::string> Serve(const std::string& address);
+  // To be served. Shared with whoever serves it.
+  std::shared_ptr<prometheus::Collectable> collectable() const { return registry_; }
 
   void SetConnected(bool connected) { connected_.Set(connected ? 1 : 0); }
   void SetLeases(size_t num_leases) { leases_.Set(static_cast<double>(num_leases)); }
@@ -31,7 +29,6 @@ class Metrics {
 
  private:
   std::shared_ptr<prometheus::Registry> registry_;
-  std::unique_ptr<prometheus::Exposer> exposer_;
   prometheus::Gauge& connected_;
   prometheus::Gauge& leases_;
   prometheus::Gauge& disk_;

@@ -116,12 +116,12 @@ void TaskRunner::StartTrainer(const std::string& lease, const v1::Task& task, Ru
   }
   running.pid = *pid;
   running.thread = std::jthread([this, lease, pid = *pid, log_path = child.log_path] {
-    bool clean = false;
-    const std::string how = WaitChild(pid, &clean);
+    int exit_code = 0;
+    const std::string how = WaitChild(pid, &exit_code);
     // What it said before it died still counts: a checkpoint reported with its last breath saves steps.
     host_->WaitDetached(lease, absl::Now() + absl::Seconds(5));
-    callbacks_.exit(
-        lease, {clean ? "the trainer left without saying how its task ended" : WhyKilled(how, log_path)});
+    callbacks_.exit(lease, {exit_code == 0 ? "the trainer left without saying how its task ended"
+                                           : WhyKilled(how, log_path)});
   });
 }
 

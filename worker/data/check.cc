@@ -79,7 +79,7 @@ class Check {
     report.set_num_bytes_read(total_bytes_);
     report.set_file_format(file_format_);
     if (request_.codec != nullptr) {
-      for (std::string& note : FormatNotes(selection_.format(), *request_.codec))
+      for (std::string& note : FormatNotes(selection_.format(), request_.options.encode, *request_.codec))
         report.add_notes(std::move(note));
       VN_RETURN_IF_ERROR(AddSamples(report));
     }
@@ -162,17 +162,20 @@ class Check {
       VN_ASSIGN_OR_RETURN(const bool more, source->Next(&record));
       if (!more) return absl::OkStatus();
       if (!record.problem.empty()) continue;
-      const absl::StatusOr<Preview> preview =
-          RenderPreview(record.bytes, request_.options.rows, *request_.codec, request_.options.encode);
-      if (!preview.ok() || preview->num_trained_tokens == 0) continue;  // counted as bad already
-      v1::RowSample& sample = *report.add_samples();
-      sample.set_line(record.line);
-      sample.set_num_tokens(preview->num_tokens);
-      sample.set_num_trained_tokens(preview->num_trained_tokens);
-      for (const PreviewSegment& segment : preview->segments) {
-        v1::RowSample::Segment& out = *sample.add_segments();
-        out.set_text(segment.text);
-        out.set_weight(segment.weight);
+      const auto previews =
+          RenderPreviews(record.bytes, request_.options.rows, *request_.codec, request_.options.encode);
+      if (!previews.ok()) continue;  // counted as bad already
+      for (const Preview& preview : *previews) {
+        if (preview.num_trained_tokens == 0 || report.samples_size() >= request_.num_samples) continue;
+        v1::RowSample& sample = *report.add_samples();
+        sample.set_line(record.line);
+        sample.set_num_tokens(preview.num_tokens);
+        sample.set_num_trained_tokens(preview.num_trained_tokens);
+        for (const PreviewSegment& segment : preview.segments) {
+          v1::RowSample::Segment& out = *sample.add_segments();
+          out.set_text(segment.text);
+          out.set_weight(segment.weight);
+        }
       }
     }
     return absl::OkStatus();
@@ -196,13 +199,16 @@ absl::StatusOr<v1::DataReport> CheckData(const CheckRequest& request, const Prog
 }
 
 absl::StatusOr<CheckInput> CheckInputOf(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // A pipe that nobody writes to must not hold us up; files are not read differently.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return ErrnoStatus(errno, path);
   // Shared with the copies that std::function makes of the reader.
   const auto file = std::make_shared<OpenFile>(fd, path);
   struct stat info;
   if (::fstat(fd, &info) != 0) return ErrnoStatus(errno, path);
-  if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, ": is not a file"));
+  if (!S_ISREG(info.st_mode))
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": is not a regular file; rows are read from files"));
   return CheckInput{
       .read = [file](int64_t offset, int64_t max_bytes) { return file->ReadAt(offset, max_bytes); },
       .size_bytes = static_cast<int64_t>(info.st_size)};

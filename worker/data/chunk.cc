@@ -13,6 +13,7 @@
 #include "common/text.h"
 #include "worker/data/policies.h"
 #include "worker/data/rows.h"
+#include "worker/data/text/chat_template.h"
 
 namespace vernier::data {
 namespace {
@@ -25,6 +26,7 @@ constexpr absl::string_view kSplitKey = "vernier validation split v1:";
 constexpr size_t kMaxUnusedColumns = 64;
 constexpr size_t kMaxSystemPrompts = 4;
 constexpr size_t kMaxRemarks = 32;
+constexpr int kMaxEndlessRows = 4;
 constexpr size_t kMaxShownId = 60;
 constexpr size_t kMaxShownColumn = 40;
 
@@ -63,6 +65,12 @@ class ChunkEncoder {
       if (!absl::IsInvalidArgument(status)) {
         return Annotate(status, absl::StrCat("line ", raw_.first_line + entry.line));
       }
+      // Each such row takes seconds; a template that does so again and again does it with every row.
+      if (SpentItsBudget(status) && ++num_endless_ == kMaxEndlessRows) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("line ", raw_.first_line + entry.line, ": ", status.message(), "; it is the ",
+                         kMaxEndlessRows, "th row with which it does; use another data.chat_template"));
+      }
       facts().flags |= RowFacts::kBad;
       facts().num_pieces = 0;
       if (chunk_.reasons.size() < Findings::kMaxListed)
@@ -88,25 +96,55 @@ class ChunkEncoder {
       facts().flags |= RowFacts::kContradicted;
       return absl::OkStatus();
     }
-    std::string system_prompt;
-    VN_ASSIGN_OR_RETURN(const EncodedRow encoded, EncodeRow(row, options_.encode, *codec_, &system_prompt));
-    facts().num_tokens = static_cast<uint32_t>(encoded.ids.size());
-    facts().num_trained = static_cast<uint32_t>(encoded.num_trained());
+    VN_ASSIGN_OR_RETURN(const std::vector<EncodedRow> encoded, EncodeRows(row));
+    for (const EncodedRow& one : encoded) {
+      facts().num_tokens += static_cast<uint32_t>(one.ids.size());
+      facts().num_trained += static_cast<uint32_t>(one.num_trained());
+    }
     if (facts().num_trained == 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat("0 trained tokens in the row's ", encoded.ids.size(), WhyNothing(row)));
+          absl::StrCat("0 trained tokens in the row's ", facts().num_tokens, WhyNothing(row)));
     }
-    NoteSystemPrompt(std::move(system_prompt));
     Sign(row);
-    Keep(encoded);
+    for (const EncodedRow& one : encoded) Keep(one);
+    if (IsExpanded(row, options_.encode)) {
+      facts().num_turns = static_cast<uint16_t>(encoded.size());
+      for (const EncodedRow& one : encoded)
+        chunk_.turn_tokens.push_back(static_cast<uint32_t>(one.ids.size()));
+    }
     return absl::OkStatus();
+  }
+
+  // The row, or those that TURNS_EXPAND makes of it.
+  absl::StatusOr<std::vector<EncodedRow>> EncodeRows(const Row& row) {
+    std::vector<EncodedRow> all;
+    int64_t num_tokens = 0;
+    bool hides_reasoning = false;
+    std::string system_prompt;
+    const auto encode = [&](const Row& trained) -> absl::Status {
+      VN_ASSIGN_OR_RETURN(RowText laid, LayOutRow(trained, options_.encode, *codec_));
+      VN_ASSIGN_OR_RETURN(EncodedRow encoded, EncodeRow(laid, *codec_));
+      hides_reasoning = hides_reasoning || laid.hides_reasoning;
+      if (all.empty()) system_prompt = std::move(laid.implicit_system_prompt);
+      num_tokens += static_cast<int64_t>(encoded.ids.size());
+      all.push_back(std::move(encoded));
+      if (num_tokens <= kMaxExpandedTokens || !IsExpanded(row, options_.encode)) return absl::OkStatus();
+      return absl::InvalidArgumentError(absl::StrCat(
+          "data.turns: expand makes a row of each trained turn, and the first ", all.size(), " of its ",
+          row.messages.size(), " messages together have ", num_tokens, " tokens, more than the limit of ",
+          kMaxExpandedTokens, "; split the conversation, or set data.turns: last"));
+    };
+    VN_RETURN_IF_ERROR(ForEachTrainedRow(row, options_.encode, encode));
+    if (hides_reasoning) NoteRemark("the chat template leaves out reasoning, which is not trained");
+    NoteSystemPrompt(std::move(system_prompt));
+    return all;
   }
 
   void Describe(const Row& row) {
     const std::string digest = row.ContentDigest();
     facts().flags |= RowFacts::kParsed;
-    facts().format = static_cast<uint16_t>(row.format);
-    facts().form = static_cast<uint16_t>(row.form);
+    facts().format = static_cast<uint8_t>(row.format);
+    facts().form = static_cast<uint8_t>(row.form);
     facts().content = ShortDigestOf(digest);
     facts().split_bits = SplitBits(digest);
     if (row.id.has_value()) {
@@ -147,9 +185,9 @@ class ChunkEncoder {
 
   void Keep(const EncodedRow& encoded) {
     if (static_cast<int64_t>(encoded.ids.size()) <= options_.max_tokens) return Append(encoded);
-    facts().lost_by_truncate =
+    facts().lost_by_truncate +=
         static_cast<uint32_t>(TokensLost(encoded, options_.max_tokens, v1::ON_OVERLONG_TRUNCATE));
-    facts().lost_by_split =
+    facts().lost_by_split +=
         static_cast<uint32_t>(TokensLost(encoded, options_.max_tokens, v1::ON_OVERLONG_SPLIT));
     for (const EncodedRow& piece : CutRow(encoded, options_.max_tokens, options_.on_overlong).pieces)
       Append(piece);
@@ -176,6 +214,7 @@ class ChunkEncoder {
   const Codec* const codec_;
   EncodedChunk chunk_;
   std::set<std::string> unused_;
+  int num_endless_ = 0;  // rows with which the template did not come to an end
 };
 
 }  // namespace

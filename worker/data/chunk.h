@@ -71,10 +71,11 @@ struct RowFacts {
   ShortDigest id;           // kHasId
   uint64_t split_bits = 0;  // kParsed; SplitPoint of its content, times 2^52
   uint32_t line = 0;        // counted from the chunk's first line
-  uint16_t format = 0;      // kParsed; RowFormat
-  uint16_t form = 0;        // kParsed; RowForm
+  uint8_t format = 0;       // kParsed; RowFormat
+  uint8_t form = 0;         // kParsed; RowForm
+  uint16_t num_turns = 0;   // rows made of it by TURNS_EXPAND; 0: it was not expanded
   uint32_t flags = 0;
-  uint32_t num_tokens = 0;        // before any policy
+  uint32_t num_tokens = 0;        // before any policy; of all rows made of it together
   uint32_t num_trained = 0;       //
   uint32_t num_pieces = 0;        // after on_overlong; 0: the row goes. 1 for rows that are only parsed
   uint32_t lost_by_truncate = 0;  // overlong rows only
@@ -84,7 +85,7 @@ struct RowFacts {
 };
 static_assert(sizeof(RowFacts) == 72);
 
-// A row's piece after on_overlong.
+// A row's piece after TURNS_EXPAND and on_overlong.
 struct PieceFacts {
   uint32_t row = 0;  // index into EncodedChunk::rows
   uint32_t num_tokens = 0;
@@ -109,14 +110,15 @@ struct EncodedChunk {
 
   std::vector<RowFacts> rows;
   std::vector<MinHashSignature> signatures;  // of the rows with kSigned, in order
-  std::vector<PieceFacts> pieces;            // in order of rows
-  std::vector<int32_t> ids;                  // of all pieces, end to end
-  std::vector<WeightRun> runs;               // of all pieces; a run never crosses the end of one
-  std::vector<RowText> reasons;              // why rows are bad: the first 20
-  std::vector<RowText> row_ids;              // of rows with kHasId, shortened for messages
-  std::vector<std::string> unused_columns;   // sorted, at most 64
-  std::vector<RowText> system_prompts;       // that the template added: the first 4 different ones
-  std::vector<Remark> remarks;               // at most 32 different ones
+  std::vector<uint32_t> turn_tokens;  // of every row that TURNS_EXPAND made, before any policy, in order
+  std::vector<PieceFacts> pieces;     // in order of rows
+  std::vector<int32_t> ids;           // of all pieces, end to end
+  std::vector<WeightRun> runs;        // of all pieces; a run never crosses the end of one
+  std::vector<RowText> reasons;       // why rows are bad: the first 20
+  std::vector<RowText> row_ids;       // of rows with kHasId, shortened for messages
+  std::vector<std::string> unused_columns;  // sorted, at most 64
+  std::vector<RowText> system_prompts;      // that the template added: the first 4 different ones
+  std::vector<Remark> remarks;              // at most 32 different ones
 };
 
 // Parses, renders, tokenises, masks and cuts every row. With `codec` null rows are only parsed, and so are

@@ -14,11 +14,10 @@ namespace vernier::data {
 namespace {
 
 constexpr absl::string_view kMagic = "VNCHUNK1";
-constexpr size_t kNumSections = 6;  // rows, signatures, pieces, ids, runs, notes
+constexpr size_t kNumSections = 7;  // rows, signatures, turns, pieces, ids, runs, notes
 constexpr size_t kDigestBytes = 64;
 // Magic, sizes in bytes, digest of everything behind it.
 constexpr size_t kHeaderBytes = 8 + 8 * kNumSections + kDigestBytes;
-constexpr int64_t kMaxChunkFileBytes = int64_t{1} << 30;
 
 using Sizes = std::array<uint64_t, kNumSections>;
 
@@ -124,9 +123,13 @@ std::string ChunkDigest(absl::string_view context, const RawChunk& raw) {
 
 std::string EncodeChunkFile(const EncodedChunk& chunk) {
   const std::string notes = NotesOf(chunk);
-  const std::array<absl::string_view, kNumSections> sections = {
-      BytesOf(chunk.rows), BytesOf(chunk.signatures), BytesOf(chunk.pieces),
-      BytesOf(chunk.ids),  BytesOf(chunk.runs),       notes};
+  const std::array<absl::string_view, kNumSections> sections = {BytesOf(chunk.rows),
+                                                                BytesOf(chunk.signatures),
+                                                                BytesOf(chunk.turn_tokens),
+                                                                BytesOf(chunk.pieces),
+                                                                BytesOf(chunk.ids),
+                                                                BytesOf(chunk.runs),
+                                                                notes};
   Sizes sizes;
   Sha256 hash;
   size_t all = kHeaderBytes;
@@ -157,10 +160,11 @@ absl::StatusOr<EncodedChunk> ParseChunkFile(absl::string_view bytes) {
   EncodedChunk chunk;
   VN_ASSIGN_OR_RETURN(chunk.rows, ValuesOf<RowFacts>(sections[0]));
   VN_ASSIGN_OR_RETURN(chunk.signatures, ValuesOf<MinHashSignature>(sections[1]));
-  VN_ASSIGN_OR_RETURN(chunk.pieces, ValuesOf<PieceFacts>(sections[2]));
-  VN_ASSIGN_OR_RETURN(chunk.ids, ValuesOf<int32_t>(sections[3]));
-  VN_ASSIGN_OR_RETURN(chunk.runs, ValuesOf<WeightRun>(sections[4]));
-  VN_RETURN_IF_ERROR(ReadNotes(sections[5], chunk));
+  VN_ASSIGN_OR_RETURN(chunk.turn_tokens, ValuesOf<uint32_t>(sections[2]));
+  VN_ASSIGN_OR_RETURN(chunk.pieces, ValuesOf<PieceFacts>(sections[3]));
+  VN_ASSIGN_OR_RETURN(chunk.ids, ValuesOf<int32_t>(sections[4]));
+  VN_ASSIGN_OR_RETURN(chunk.runs, ValuesOf<WeightRun>(sections[5]));
+  VN_RETURN_IF_ERROR(ReadNotes(sections[6], chunk));
   return chunk;
 }
 
@@ -171,16 +175,16 @@ absl::StatusOr<ChunkSections> ChunkSections::Open(Blobs& blobs, std::string key)
   if (!sizes.ok()) return Annotate(sizes.status(), key);
   ChunkSections chunk;
   int64_t at = kHeaderBytes;
-  const auto place = [&](size_t i) {
-    const Place place{at, at + static_cast<int64_t>((*sizes)[i])};
-    at = place.end;
-    return place;
-  };
-  chunk.rows_ = place(0);
-  chunk.signatures_ = place(1);
-  chunk.pieces_ = place(2);
-  chunk.ids_ = place(3);
-  chunk.runs_ = place(4);
+  std::array<Place, kNumSections> places;
+  for (size_t i = 0; i < kNumSections; ++i) {
+    places[i] = {at, at + static_cast<int64_t>((*sizes)[i])};
+    at = places[i].end;
+  }
+  chunk.rows_ = places[0];
+  chunk.signatures_ = places[1];
+  chunk.pieces_ = places[3];
+  chunk.ids_ = places[4];
+  chunk.runs_ = places[5];
   chunk.blobs_ = &blobs;
   chunk.key_ = std::move(key);
   return chunk;

@@ -13,6 +13,8 @@
 
 namespace vernier::data {
 
+inline constexpr int64_t kMaxChunkFileBytes = int64_t{1} << 30;
+
 // The name of a chunk: SHA-256 (hex) of its records with the place of their lines in the chunk, and of
 // `context`, which stands for all else that its preparation depends on.
 std::string ChunkDigest(absl::string_view context, const RawChunk& raw);

@@ -9,11 +9,7 @@
 #include "common/status_macros.h"
 
 namespace vernier::data {
-namespace {
-
-constexpr int64_t kMaxChunkFileBytes = int64_t{1} << 30;
-
-}  // namespace
+namespace {}  // namespace
 
 ChunkKeeper::ChunkKeeper(Blobs& blobs, std::string folder, std::string context, const ChunkOptions& options,
                          const Codec& codec)

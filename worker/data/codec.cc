@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "common/status_macros.h"
+#include "worker/data/reasoning.h"
 #include "worker/data/text/chat_template.h"
 #include "worker/data/tool_call_style.h"
 #include "worker/data/turn_spans.h"
@@ -15,8 +17,13 @@ namespace {
 class TemplateCodec final : public ModelCodec {
  public:
   TemplateCodec(std::unique_ptr<const Tokenizer> tokenizer, std::unique_ptr<const ChatTemplate> chat_template,
-                v1::Turns turns)
-      : tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)), turns_(turns) {}
+                v1::Turns turns, v1::Reasoning reasoning)
+      : tokenizer_(std::move(tokenizer)),
+        template_(std::move(chat_template)),
+        marks_(template_ != nullptr ? FindReasoningMarks(*template_) : ReasoningMarks()),
+        wants_parts_(template_ != nullptr && WantsParts(*template_)),
+        last_only_(turns == v1::TURNS_LAST || turns == v1::TURNS_EXPAND),
+        reasoning_(reasoning) {}
 
   absl::StatusOr<RenderedConversation> Render(const Row& row) const override {
     VN_RETURN_IF_ERROR(CheckTemplate());
@@ -24,18 +31,27 @@ class TemplateCodec final : public ModelCodec {
     for (const Message& message : row.messages) {
       messages.push_back(message.object);
       messages.back().erase("weight");  // ours; no part of a conversation
+      if (reasoning_ == v1::REASONING_DROP) messages.back() = DropReasoning(messages.back(), marks_);
     }
+    if (wants_parts_) ContentInParts(messages);
     ChooseToolCallStyle(row.tools, messages);
     VN_ASSIGN_OR_RETURN(RenderedConversation rendered,
-                        RenderWithTurns(*template_, messages, row.tools, turns_ == v1::TURNS_LAST));
+                        RenderWithTurns(*template_, messages, row.tools, last_only_));
+    if (reasoning_ == v1::REASONING_MASK) {
+      VN_RETURN_IF_ERROR(MaskReasoning(row, messages, rendered));
+    } else if (reasoning_ != v1::REASONING_DROP) {
+      rendered.hides_reasoning = HidesReasoning(row, messages, rendered);
+    }
     rendered.implicit_system_prompt = ImplicitSystemPrompt(*template_, messages, row.tools);
     return rendered;
   }
 
   absl::StatusOr<std::string> RenderPrompt(const Json& messages) const override {
     VN_RETURN_IF_ERROR(CheckTemplate());
+    Json shown = messages;
+    if (wants_parts_) ContentInParts(shown);
     VN_ASSIGN_OR_RETURN(RenderedChat chat,
-                        template_->Render(messages, nullptr, /*add_generation_prompt=*/true));
+                        template_->Render(shown, nullptr, /*add_generation_prompt=*/true));
     return std::move(chat.text);
   }
 
@@ -58,6 +74,37 @@ class TemplateCodec final : public ModelCodec {
     }
   }
 
+  static bool IsTrained(const Row& row, const TurnSpan& turn) {
+    return !turn.rewritten && row.messages[turn.message].weight > 0;
+  }
+
+  absl::Status MaskReasoning(const Row& row, const Json& messages, RenderedConversation& rendered) const {
+    const TurnSpan* before = nullptr;
+    for (const TurnSpan& turn : rendered.turns) {
+      // A message that the template marks may have several spans.
+      const bool seen = before != nullptr && before->message == turn.message;
+      before = &turn;
+      if (seen || !IsTrained(row, turn)) continue;
+      VN_ASSIGN_OR_RETURN(
+          const std::optional<ByteSpan> span,
+          FindReasoning(*template_, messages, row.tools, rendered.text, turn.message, marks_));
+      if (span && span->begin < span->end) rendered.reasoning.push_back(*span);
+      rendered.hides_reasoning |= span && span->begin == span->end;
+    }
+    return absl::OkStatus();
+  }
+
+  // Whether the last trained turn with reasoning is shown without it; that one stands for all.
+  bool HidesReasoning(const Row& row, const Json& messages, const RenderedConversation& rendered) const {
+    for (auto turn = rendered.turns.rbegin(); turn != rendered.turns.rend(); ++turn) {
+      if (!IsTrained(row, *turn)) continue;
+      const auto span = FindReasoning(*template_, messages, row.tools, rendered.text, turn->message, marks_);
+      if (span.ok() && !span->has_value()) continue;
+      return span.ok() && (*span)->begin == (*span)->end;
+    }
+    return false;
+  }
+
   absl::Status CheckTemplate() const {
     if (template_ != nullptr) return absl::OkStatus();
     return absl::FailedPreconditionError(
@@ -68,7 +115,10 @@ class TemplateCodec final : public ModelCodec {
 
   const std::unique_ptr<const Tokenizer> tokenizer_;
   const std::unique_ptr<const ChatTemplate> template_;  // null: the model has none
-  const v1::Turns turns_;
+  const ReasoningMarks marks_;
+  const bool wants_parts_;
+  const bool last_only_;
+  const v1::Reasoning reasoning_;
 };
 
 }  // namespace
@@ -90,7 +140,8 @@ absl::StatusOr<std::unique_ptr<ModelCodec>> CreateCodec(const CodecFiles& files,
   if (!config.text.empty()) {
     VN_ASSIGN_OR_RETURN(chat_template, ChatTemplate::Create(config, files.template_time));
   }
-  return std::make_unique<TemplateCodec>(std::move(tokenizer), std::move(chat_template), files.turns);
+  return std::make_unique<TemplateCodec>(std::move(tokenizer), std::move(chat_template), files.turns,
+                                         files.reasoning);
 }
 
 }  // namespace vernier::data

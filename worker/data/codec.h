@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "vernier/v1/data.pb.h"
 #include "worker/data/rows.h"
+#include "worker/data/text/chat_template.h"
 #include "worker/data/text/tokenizer.h"
 
 namespace vernier::data {
@@ -27,8 +28,11 @@ struct TurnSpan {
 struct RenderedConversation {
   std::string text;
   std::vector<TurnSpan> turns;  // of assistant messages, in order; a marked message may have several
-  std::string
-      implicit_system_prompt;  // text that the template adds when there is no system message; "" = none
+  // The text of reasoning inside the turns that must weigh nothing, in order (REASONING_MASK).
+  std::vector<ByteSpan> reasoning;
+  bool hides_reasoning = false;  // the template leaves out reasoning of one of the turns
+  // Text that the template adds when there is no system message; "" = none.
+  std::string implicit_system_prompt;
 };
 
 // Immutable, thread-safe.
@@ -36,7 +40,7 @@ class Codec {
  public:
   virtual ~Codec() = default;
   // Renders a row of messages with every turn's span; only the last turn's when the codec was made with
-  // TURNS_LAST. InvalidArgument: the template refuses the row, or shows nothing of a turn;
+  // TURNS_LAST or TURNS_EXPAND. InvalidArgument: the template refuses the row, or shows nothing of a turn;
   // FailedPrecondition: the model has no template.
   virtual absl::StatusOr<RenderedConversation> Render(const Row& row) const = 0;
   // What a model is given to answer `messages` (an array of {role, content}): rendered with the generation
@@ -63,6 +67,7 @@ struct CodecFiles {
   std::optional<std::string> chat_template_override;  // data.chat_template
   std::optional<std::string> template_time;           // RFC 3339, what strftime_now sees
   v1::Turns turns = v1::TURNS_UNSPECIFIED;
+  v1::Reasoning reasoning = v1::REASONING_UNSPECIFIED;
 };
 
 // The codec of a model. `*template_text`, when asked for, gets the template in use ("" = none).

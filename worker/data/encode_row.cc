@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "common/status_macros.h"
 
 namespace vernier::data {
@@ -23,26 +24,56 @@ std::vector<WeightSpan> FillGaps(const std::vector<WeightSpan>& turns, size_t si
   return all;
 }
 
+// Whether text around the turns is trained.
+bool TrainsPrompt(const EncodeOptions& options) {
+  return options.loss_on == v1::LOSS_ON_ALL || options.loss_on == v1::LOSS_ON_PROMPT;
+}
+
 // Whether a turn that the template rewrites may stay as it is: it is not trained, or weighs what all text
 // weighs.
 absl::Status CheckRewritten(const TurnSpan& turn, double weight, const EncodeOptions& options) {
+  if (options.loss_on == v1::LOSS_ON_PROMPT) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "messages[", turn.message,
+        "]: the chat template shows this assistant turn otherwise once the conversation goes on, so what is "
+        "prompt cannot be told from it; use another data.chat_template, or split the conversation"));
+  }
   const double untrained = options.loss_on == v1::LOSS_ON_ALL ? 1.0 : 0.0;
   if (weight == untrained) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("messages[", turn.message,
-                   "]: the chat template shows this assistant turn otherwise once the conversation goes on "
-                   "(it strips thinking, or "
-                   "ends the turn differently), so training it would teach what the model never says; set "
-                   "data.turns: last to train "
-                   "the last turn only, give the turn weight 0, or use another data.chat_template"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "messages[", turn.message,
+      "]: the chat template shows this assistant turn otherwise once the conversation goes on "
+      "(it strips thinking, or ends the turn differently), so training it would teach what the "
+      "model never says; set data.turns: expand to train each turn in a row that ends with it, or "
+      "data.turns: last to train the last turn only, give the turn weight 0, or use another "
+      "data.chat_template"));
+}
+
+// Appends the parts of [turn.begin, turn.end) around the stretches of reasoning, which weigh nothing.
+void AppendTurn(const TurnSpan& turn, float weight, absl::Span<const ByteSpan> reasoning,
+                std::vector<WeightSpan>& spans) {
+  bool starts = weight > 0;
+  const auto append = [&](size_t begin, size_t end, float own) {
+    if (begin < end) spans.push_back({begin, end, own, std::exchange(starts, false)});
+  };
+  size_t at = turn.begin;
+  for (const ByteSpan& span : reasoning) {
+    const size_t begin = std::max(span.begin, at), end = std::min(span.end, turn.end);
+    if (begin >= end) continue;
+    append(at, begin, weight);
+    append(begin, end, 0.0F);
+    at = end;
+  }
+  append(at, turn.end, weight);
 }
 
 absl::StatusOr<RowText> LayOutMessages(const Row& row, const EncodeOptions& options, const Codec& codec) {
   VN_ASSIGN_OR_RETURN(RenderedConversation rendered, codec.Render(row));
   // The messages of a completion say themselves what it is: those of its prompt weigh nothing.
   const bool completion = options.loss_on == v1::LOSS_ON_COMPLETION && row.form != RowForm::kPromptCompletion;
-  const bool last_only = completion || options.turns == v1::TURNS_LAST;
+  const bool last_only = completion || options.turns == v1::TURNS_LAST || options.turns == v1::TURNS_EXPAND;
   RowText out;
+  out.hides_reasoning = rendered.hides_reasoning;
   out.text = std::move(rendered.text);
   out.implicit_system_prompt = std::move(rendered.implicit_system_prompt);
   size_t at = 0;
@@ -53,14 +84,15 @@ absl::StatusOr<RowText> LayOutMessages(const Row& row, const EncodeOptions& opti
     }
     at = turn.end;
     const bool used = !last_only || turn.message == rendered.turns.back().message;
-    const double weight = used ? row.messages[turn.message].weight : 0.0;
+    const double weight =
+        used && options.loss_on != v1::LOSS_ON_PROMPT ? row.messages[turn.message].weight : 0.0;
     if (turn.rewritten) {
       VN_RETURN_IF_ERROR(CheckRewritten(turn, weight, options));
       if (turn.begin == turn.end) continue;  // its place is not known, and its weight is that of a gap
     }
-    out.spans.push_back({turn.begin, turn.end, static_cast<float>(weight), true});
+    AppendTurn(turn, static_cast<float>(weight), rendered.reasoning, out.spans);
   }
-  if (options.loss_on == v1::LOSS_ON_ALL) out.spans = FillGaps(out.spans, out.text.size());
+  if (TrainsPrompt(options)) out.spans = FillGaps(out.spans, out.text.size());
   return out;
 }
 
@@ -71,16 +103,37 @@ int64_t EncodedRow::num_trained() const {
 }
 
 absl::Status CheckEncodeOptions(const EncodeOptions& options, RowFormat format) {
-  const bool answers = options.loss_on == v1::LOSS_ON_ASSISTANT || options.loss_on == v1::LOSS_ON_COMPLETION;
+  const bool answers = options.loss_on != v1::LOSS_ON_UNSPECIFIED && options.loss_on != v1::LOSS_ON_ALL;
   if (format == RowFormat::kText && answers) {
     return absl::InvalidArgumentError(
         "objective.causal_lm.loss_on: rows of plain text have no assistant turn and no completion; use all, "
         "or "
         "remove the field");
   }
-  if (options.turns == v1::TURNS_LAST && options.loss_on == v1::LOSS_ON_ALL) {
+  const bool last = options.turns == v1::TURNS_LAST, expand = options.turns == v1::TURNS_EXPAND;
+  if ((last || expand) && TrainsPrompt(options)) {
     return absl::InvalidArgumentError(
-        "data.turns: last contradicts objective.causal_lm.loss_on: all; remove one of them");
+        absl::StrCat("data.turns: ", last ? "last" : "expand", " contradicts objective.causal_lm.loss_on: ",
+                     options.loss_on == v1::LOSS_ON_ALL ? "all" : "prompt", "; remove one of them"));
+  }
+  return absl::OkStatus();
+}
+
+bool IsExpanded(const Row& row, const EncodeOptions& options) {
+  // loss_on: completion trains the last turn only, of whatever row.
+  return options.turns == v1::TURNS_EXPAND && row.format == RowFormat::kMessages &&
+         (options.loss_on != v1::LOSS_ON_COMPLETION || row.form == RowForm::kPromptCompletion);
+}
+
+absl::Status ForEachTrainedRow(const Row& row, const EncodeOptions& options,
+                               const std::function<absl::Status(const Row&)>& take) {
+  if (!IsExpanded(row, options)) return take(row);
+  // Grows from turn to turn: no message is copied twice.
+  Row through = row;
+  through.messages.clear();
+  for (const Message& message : row.messages) {
+    through.messages.push_back(message);
+    if (message.role == "assistant" && message.weight > 0) VN_RETURN_IF_ERROR(take(through));
   }
   return absl::OkStatus();
 }
@@ -102,16 +155,14 @@ absl::StatusOr<RowText> LayOutRow(const Row& row, const EncodeOptions& options, 
     return out;
   }
   out.text = absl::StrCat(row.prompt, row.completion);
-  const float prompt_weight = options.loss_on == v1::LOSS_ON_ALL ? 1.0F : 0.0F;
+  const float prompt_weight = TrainsPrompt(options) ? 1.0F : 0.0F;
+  out.eos_weight = options.loss_on == v1::LOSS_ON_PROMPT ? 0.0F : 1.0F;
   out.spans = {{0, row.prompt.size(), prompt_weight, false},
-               {row.prompt.size(), out.text.size(), 1.0F, true}};
+               {row.prompt.size(), out.text.size(), out.eos_weight, true}};
   return out;
 }
 
-absl::StatusOr<EncodedRow> EncodeRow(const Row& row, const EncodeOptions& options, const Codec& codec,
-                                     std::string* implicit_system_prompt) {
-  VN_ASSIGN_OR_RETURN(RowText laid, LayOutRow(row, options, codec));
-  if (implicit_system_prompt != nullptr) *implicit_system_prompt = std::move(laid.implicit_system_prompt);
+absl::StatusOr<EncodedRow> EncodeRow(const RowText& laid, const Codec& codec) {
   VN_ASSIGN_OR_RETURN(const TokenizedText tokens, codec.Tokenize(laid.text));
   EncodedRow out;
   out.ids.reserve(tokens.ids.size() + 2);
@@ -121,12 +172,12 @@ absl::StatusOr<EncodedRow> EncodeRow(const Row& row, const EncodeOptions& option
     out.weights.push_back(0.0F);
   }
   auto span = laid.spans.begin();
-  auto started = laid.spans.end();  // the span whose first token was seen
+  auto started = laid.spans.end();  // the answer whose first token was seen
   for (size_t t = 0; t < tokens.ids.size(); ++t) {
     const size_t begin = tokens.begins[t];
     while (span != laid.spans.end() && begin >= span->end) ++span;
     const bool inside = span != laid.spans.end() && begin >= span->begin;
-    if (inside && span->answer && span->weight > 0 && started != span) {
+    if (inside && span->answer && started != span) {
       started = span;
       out.prompt_length = static_cast<int64_t>(out.ids.size());
     }
@@ -135,7 +186,7 @@ absl::StatusOr<EncodedRow> EncodeRow(const Row& row, const EncodeOptions& option
   }
   if (laid.add_eos) {
     out.ids.push_back(*codec.eos_id());
-    out.weights.push_back(1.0F);
+    out.weights.push_back(laid.eos_weight);
   }
   if (out.ids.empty()) return absl::InvalidArgumentError("the row has no token");
   out.weights[0] = 0.0F;

@@ -1,11 +1,15 @@
 // A checked row -> token ids and the weight of each token in the loss.
 //   messages           rendered as a whole, tokenised once; a token is trained iff its first byte lies in a
-//   turn prompt_completion  [bos] prompt completion eos, tokenised jointly; trained: tokens that start in the
-//   completion, eos text               [bos] text eos; trained: all
-// The first token of a row has nothing before it and is never trained.
+//                      turn
+//   prompt_completion  [bos] prompt completion eos, tokenised jointly; trained: tokens that start in the
+//                      completion, and eos; with LOSS_ON_PROMPT the others
+//   text               [bos] text eos; trained: all
+// The first token of a row has nothing before it and is never trained. With TURNS_EXPAND a conversation is
+// several rows: one for every trained turn, which ends with it.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,11 +26,14 @@ struct EncodeOptions {
   v1::Turns turns = v1::TURNS_UNSPECIFIED;
 };
 
+// Tokens that the rows made of one conversation have together, before max_tokens.
+inline constexpr int64_t kMaxExpandedTokens = int64_t{1} << 21;
+
 // A piece of text whose tokens weigh `weight` in the loss.
 struct WeightSpan {
   size_t begin = 0, end = 0;
   float weight = 0.0F;
-  bool answer = false;  // an assistant turn or a completion: where a generation would start
+  bool answer = false;  // a trained turn or completion starts here: where a generation would start
 };
 
 // The text of a row and which parts are trained, before tokenising.
@@ -34,8 +41,10 @@ struct RowText {
   std::string text;
   std::vector<WeightSpan> spans;  // in order, disjoint
   bool add_bos = false;
-  bool add_eos = false;  // trained
+  bool add_eos = false;
+  float eos_weight = 1.0F;
   std::string implicit_system_prompt;
+  bool hides_reasoning = false;  // the template leaves out reasoning of a trained turn
 };
 
 struct EncodedRow {
@@ -48,10 +57,17 @@ struct EncodedRow {
 // InvalidArgument: `loss_on` and `turns` mean nothing for rows of this format; for the whole job, not a row.
 absl::Status CheckEncodeOptions(const EncodeOptions& options, RowFormat format);
 
-// Both: InvalidArgument with the reason why this row cannot be trained on. Thread-safe.
+// Whether the row is a conversation that becomes a row for every trained turn.
+bool IsExpanded(const Row& row, const EncodeOptions& options);
+
+// Calls `take` with each row that is trained of `row`: itself, or the conversations through each trained turn
+// when it is expanded. Ends with the first error of `take`.
+absl::Status ForEachTrainedRow(const Row& row, const EncodeOptions& options,
+                               const std::function<absl::Status(const Row&)>& take);
+
+// Of a row that ForEachTrainedRow gave. Both: InvalidArgument with the reason why it cannot be trained on.
+// Thread-safe.
 absl::StatusOr<RowText> LayOutRow(const Row& row, const EncodeOptions& options, const Codec& codec);
-// `*implicit_system_prompt`, when asked for, gets what the template added.
-absl::StatusOr<EncodedRow> EncodeRow(const Row& row, const EncodeOptions& options, const Codec& codec,
-                                     std::string* implicit_system_prompt = nullptr);
+absl::StatusOr<EncodedRow> EncodeRow(const RowText& laid, const Codec& codec);
 
 }  // namespace vernier::data

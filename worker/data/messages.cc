@@ -39,15 +39,14 @@ constexpr Speaker kSpeakers[] = {
     {"function_call", kCall},  {"tool_call", kCall},
 };
 
-absl::Status Bad(absl::string_view reason) { return absl::InvalidArgumentError(reason); }
-
 // A slip for a key that is absent would be a key that nobody reads.
 absl::Status CheckKeys(const Json& object) {
   for (const auto& [key, value] : object.items()) {
     if (std::find(std::begin(kMessageKeys), std::end(kMessageKeys), key) != std::end(kMessageKeys)) continue;
     for (const absl::string_view name : kMessageKeys) {
       if (!object.contains(std::string(name)) && LooksLikeSlip(key, name)) {
-        return Bad(absl::StrCat("unknown key \"", Excerpt(key, 40), "\"; did you mean \"", name, "\"?"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("unknown key \"", Excerpt(key, 40), "\"; did you mean \"", name, "\"?"));
       }
     }
   }
@@ -59,7 +58,8 @@ absl::StatusOr<std::string> ContentOf(const Json& content, absl::string_view whe
   if (content.is_null()) return std::string();
   if (content.is_string()) return content.get<std::string>();
   if (!content.is_array()) {
-    return Bad(absl::StrCat(where, ".content is ", KindOfJson(content), "; it must be a string"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ".content is ", KindOfJson(content), "; it must be a string"));
   }
   std::string text;
   for (size_t i = 0; i < content.size(); ++i) {
@@ -72,7 +72,8 @@ absl::StatusOr<std::string> ContentOf(const Json& content, absl::string_view whe
     }
     if ((type != "text" && type != "input_text" && type != "output_text") || !part.contains("text") ||
         !part["text"].is_string()) {
-      return Bad(absl::StrCat(where, ".content[", i, "] is not a text part; only text can be trained on"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ".content[", i, "] is not a text part; only text can be trained on"));
     }
     text += part["text"].get<std::string>();
   }
@@ -87,14 +88,15 @@ void DropNullFields(Json& message) {
 
 absl::Status ReadRole(const std::string& where, Message& message) {
   const auto it = message.object.find("role");
-  if (it == message.object.end()) return Bad(absl::StrCat(where, " has no role"));
-  if (!it->is_string()) return Bad(absl::StrCat(where, ".role is not a string"));
+  if (it == message.object.end()) return absl::InvalidArgumentError(absl::StrCat(where, " has no role"));
+  if (!it->is_string()) return absl::InvalidArgumentError(absl::StrCat(where, ".role is not a string"));
   message.role = it->get<std::string>();
   if (std::find(std::begin(kRoles), std::end(kRoles), message.role) != std::end(kRoles))
     return absl::OkStatus();
   const std::vector<std::string> roles(std::begin(kRoles), std::end(kRoles));
-  return Bad(absl::StrCat(where, ": unknown role \"", Excerpt(message.role, 40), "\"",
-                          DidYouMean(message.role, roles), "; known: ", absl::StrJoin(kRoles, ", ")));
+  return absl::InvalidArgumentError(absl::StrCat(where, ": unknown role \"", Excerpt(message.role, 40), "\"",
+                                                 DidYouMean(message.role, roles),
+                                                 "; known: ", absl::StrJoin(kRoles, ", ")));
 }
 
 // tool_calls checked, and the older function_call in their form.
@@ -102,7 +104,8 @@ absl::Status ReadToolCalls(const std::string& where, Message& message, std::vect
   Json& object = message.object;
   if (const auto it = object.find("function_call"); it != object.end()) {
     if (object.contains("tool_calls"))
-      return Bad(absl::StrCat(where, " has both tool_calls and function_call; keep one"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, " has both tool_calls and function_call; keep one"));
     Json function = std::move(*it);
     object.erase("function_call");
     object["tool_calls"] = Json::array({Json{{"type", "function"}, {"function", std::move(function)}}});
@@ -113,14 +116,15 @@ absl::Status ReadToolCalls(const std::string& where, Message& message, std::vect
   bool was_text = false;
   VN_ASSIGN_OR_RETURN(*it, DecodeJsonText(std::move(*it), absl::StrCat(where, ".tool_calls"), &was_text));
   if (!it->is_array())
-    return Bad(absl::StrCat(where, ".tool_calls is ", KindOfJson(*it), "; it must be an array"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ".tool_calls is ", KindOfJson(*it), "; it must be an array"));
   // None is the same as no field: tables and serving engines write it for every message.
   if (it->empty()) {
     object.erase("tool_calls");
     return absl::OkStatus();
   }
   if (message.role != "assistant")
-    return Bad(absl::StrCat(where, ": only assistant messages have tool_calls"));
+    return absl::InvalidArgumentError(absl::StrCat(where, ": only assistant messages have tool_calls"));
   return NormaliseToolCalls(*it, where, remarks);
 }
 
@@ -130,13 +134,13 @@ absl::Status ReadWeight(const std::string& where, Message& message) {
   message.weight = it->is_number() ? it->get<double>() : -1.0;
   // Kept within fp32, with room for sums.
   if (!std::isfinite(message.weight) || message.weight < 0 || message.weight > 1e6) {
-    return Bad(absl::StrCat(
+    return absl::InvalidArgumentError(absl::StrCat(
         where, ".weight = ", Excerpt(it->dump(-1, ' ', false, Json::error_handler_t::replace), 40),
         " is not a number in [0, 1000000]"));
   }
   if (message.role != "assistant" && message.weight != 0) {
-    return Bad(absl::StrCat(where, ".weight is on a ", message.role,
-                            " message; only assistant messages are trained: remove it"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        where, ".weight is on a ", message.role, " message; only assistant messages are trained: remove it"));
   }
   return absl::OkStatus();
 }
@@ -155,7 +159,7 @@ absl::StatusOr<Message> ParseMessage(Json json, const std::string& where, std::v
   const bool calls = CallsTools(message);
   const auto content = message.object.find("content");
   if (content == message.object.end()) {
-    if (!calls) return Bad(absl::StrCat(where, " has no content"));
+    if (!calls) return absl::InvalidArgumentError(absl::StrCat(where, " has no content"));
   } else {
     VN_ASSIGN_OR_RETURN(message.content, ContentOf(*content, where));
     if (content->is_array()) {
@@ -167,12 +171,12 @@ absl::StatusOr<Message> ParseMessage(Json json, const std::string& where, std::v
   const bool may_be_empty =
       calls || message.role == "system" || message.role == "developer" || message.role == "tool";
   if (!may_be_empty && absl::StripAsciiWhitespace(message.content).empty()) {
-    return Bad(absl::StrCat(where, " (", message.role, ") has empty content"));
+    return absl::InvalidArgumentError(absl::StrCat(where, " (", message.role, ") has empty content"));
   }
   // Null says "called tools, said nothing"; of other messages it is an empty text.
   if (!calls && content != message.object.end() && content->is_null()) *content = "";
   if (const auto name = message.object.find("name"); name != message.object.end()) {
-    if (!name->is_string()) return Bad(absl::StrCat(where, ".name is not a string"));
+    if (!name->is_string()) return absl::InvalidArgumentError(absl::StrCat(where, ".name is not a string"));
     message.name = name->get<std::string>();
   }
   VN_RETURN_IF_ERROR(ReadWeight(where, message));
@@ -188,18 +192,20 @@ absl::StatusOr<Json> FromShareGpt(Json turn, const std::string& where, std::vect
   const auto from = turn.find("from");
   const auto value = turn.find("value");
   if (from == turn.end() || !from->is_string()) {
-    return Bad(absl::StrCat(where, from == turn.end() ? " has no from" : ".from is not a string",
-                            "; a turn is {\"from\": \"human\" or \"gpt\", \"value\"}"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, from == turn.end() ? " has no from" : ".from is not a string",
+                     "; a turn is {\"from\": \"human\" or \"gpt\", \"value\"}"));
   }
-  if (value == turn.end()) return Bad(absl::StrCat(where, " has no value"));
+  if (value == turn.end()) return absl::InvalidArgumentError(absl::StrCat(where, " has no value"));
   const std::string name = absl::AsciiStrToLower(from->get_ref<const std::string&>());
   const auto* const speaker = std::find_if(std::begin(kSpeakers), std::end(kSpeakers),
                                            [&](const Speaker& known) { return known.from == name; });
   if (speaker == std::end(kSpeakers)) {
     std::vector<std::string> known;
     for (const Speaker& one : kSpeakers) known.emplace_back(one.from);
-    return Bad(absl::StrCat(where, ": unknown speaker \"", Excerpt(name, 40), "\"", DidYouMean(name, known),
-                            "; known: ", absl::StrJoin(known, ", ")));
+    return absl::InvalidArgumentError(absl::StrCat(where, ": unknown speaker \"", Excerpt(name, 40), "\"",
+                                                   DidYouMean(name, known),
+                                                   "; known: ", absl::StrJoin(known, ", ")));
   }
   Json message = Json::object();
   if (speaker->role == kCall) {
@@ -208,7 +214,7 @@ absl::StatusOr<Json> FromShareGpt(Json turn, const std::string& where, std::vect
                         DecodeJsonText(std::move(*value), absl::StrCat(where, ".value"), &was_text));
     if (calls.is_object()) calls = Json::array({std::move(calls)});
     if (!calls.is_array() || calls.empty()) {
-      return Bad(
+      return absl::InvalidArgumentError(
           absl::StrCat(where, ".value is no tool call; write {\"name\": ..., \"arguments\": {...}} as JSON"));
     }
     message["role"] = "assistant";
@@ -249,9 +255,10 @@ absl::StatusOr<Json> DecodeJsonText(Json value, absl::string_view where, bool* w
   if (json.ok()) return json;
   const absl::string_view start = absl::StripLeadingAsciiWhitespace(text);
   const bool python = absl::StartsWith(start, "[{'") || absl::StartsWith(start, "{'");
-  return Bad(absl::StrCat(where, " is text and not that of JSON",
-                          python ? ": it looks like Python's repr; write it with json.dumps"
-                                 : absl::StrCat(": ", json.status().message())));
+  return absl::InvalidArgumentError(
+      absl::StrCat(where, " is text and not that of JSON",
+                   python ? ": it looks like Python's repr; write it with json.dumps"
+                          : absl::StrCat(": ", json.status().message())));
 }
 
 absl::StatusOr<std::vector<Message>> ParseMessages(Json list, absl::string_view where,
@@ -260,18 +267,21 @@ absl::StatusOr<std::vector<Message>> ParseMessages(Json list, absl::string_view 
   VN_ASSIGN_OR_RETURN(list, DecodeJsonText(std::move(list), where, &was_text));
   if (was_text) AddRemark(absl::StrCat(where, " are JSON text; read as JSON"), remarks);
   if (!list.is_array()) {
-    return Bad(absl::StrCat(where, " is ", KindOfJson(list), "; it must be an array of {role, content}"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, " is ", KindOfJson(list), "; it must be an array of {role, content}"));
   }
-  if (list.empty()) return Bad(absl::StrCat(where, " is empty"));
+  if (list.empty()) return absl::InvalidArgumentError(absl::StrCat(where, " is empty"));
   if (list.size() > static_cast<size_t>(kMaxMessages)) {
-    return Bad(absl::StrCat("the row has ", list.size(), " messages; the limit is ", kMaxMessages));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the row has ", list.size(), " messages; the limit is ", kMaxMessages));
   }
   std::vector<Message> messages;
   messages.reserve(list.size());
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string at = absl::StrCat(where, "[", i, "]");
     Json json = std::move(list[i]);
-    if (!json.is_object()) return Bad(absl::StrCat(at, " is ", KindOfJson(json), "; it must be an object"));
+    if (!json.is_object())
+      return absl::InvalidArgumentError(absl::StrCat(at, " is ", KindOfJson(json), "; it must be an object"));
     if (!json.contains("role") && json.contains("from")) {
       VN_ASSIGN_OR_RETURN(json, FromShareGpt(std::move(json), at, remarks));
     }
@@ -313,8 +323,9 @@ absl::Status CheckRoleOrder(const std::vector<Message>& messages, absl::string_v
       want = "tool, assistant or user follows tool";
     }
     if (!good) {
-      return Bad(absl::StrCat("wrong role order: ", where, "[", i, "] is ", messages[i].role,
-                              i == 0 ? "" : absl::StrCat(" after ", messages[i - 1].role), "; ", want));
+      return absl::InvalidArgumentError(
+          absl::StrCat("wrong role order: ", where, "[", i, "] is ", messages[i].role,
+                       i == 0 ? "" : absl::StrCat(" after ", messages[i - 1].role), "; ", want));
     }
     previous = role;
     calls = CallsTools(messages[i]);

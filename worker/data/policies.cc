@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "common/text.h"
 
 namespace vernier::data {
 namespace {
@@ -67,10 +68,10 @@ void Findings::AddOverlong(const RowPlace& place, const OverlongRow& row, int64_
   };
   lose(truncate_, row.lost_by_truncate);
   lose(split_, row.lost_by_split);
-  lose(drop_, row.num_tokens);
+  lose(drop_, row.lost_by_drop);
   if (overlong_.size() < kMaxListed) {
     overlong_.push_back(
-        {place, absl::StrCat(row.num_tokens, " tokens, more than max_tokens = ", max_tokens)});
+        {place, absl::StrCat(row.longest_tokens, " tokens, more than max_tokens = ", max_tokens)});
   }
 }
 
@@ -118,19 +119,21 @@ std::string Findings::List(const std::vector<Listed>& listed, int64_t num) {
 absl::Status Findings::Judge(const PrepareOptions& options, int64_t num_read) const {
   std::string message;
   if (num_bad_ > 0 && options.on_bad_row != v1::ON_BAD_ROW_DROP) {
-    absl::StrAppend(&message, "data: ", num_bad_, " of ", num_read, num_read == 1 ? " row is" : " rows are",
-                    " bad and on_bad_row is fail:", List(bad_, num_bad_),
-                    "\nCorrect them, or set data.on_bad_row: drop, which leaves out ", num_bad_, " rows (",
-                    bad_tokens_, " tokens in those that could be tokenised).");
+    absl::StrAppend(&message, "data: ", num_bad_, " of ", Counted(num_read, "row"),
+                    num_bad_ == 1 ? " is" : " are", " bad and on_bad_row is fail:", List(bad_, num_bad_),
+                    "\nCorrect them, or set data.on_bad_row: drop, which leaves out ",
+                    Counted(num_bad_, "row"), " (", Counted(bad_tokens_, "token"),
+                    " in those that could be tokenised).");
   }
   if (num_overlong_ > 0 &&
       (options.on_overlong == v1::ON_OVERLONG_REFUSE || options.on_overlong == v1::ON_OVERLONG_UNSPECIFIED)) {
-    absl::StrAppend(&message, message.empty() ? "" : "\n", "data: ", num_overlong_, " of ", num_read,
-                    num_read == 1 ? " row is" : " rows are", " longer than max_tokens = ", options.max_tokens,
-                    " and on_overlong is refuse:", List(overlong_, num_overlong_), "\nThe longest row has ",
-                    longest_, " tokens. Raise data.max_tokens, or set data.on_overlong: truncate (loses ",
-                    truncate_.tokens, " tokens), split (loses ", split_.tokens, ") or drop (loses ",
-                    drop_.tokens, ").");
+    absl::StrAppend(
+        &message, message.empty() ? "" : "\n", "data: ", num_overlong_, " of ", Counted(num_read, "row"),
+        num_overlong_ == 1 ? " is" : " are", " longer than max_tokens = ", options.max_tokens,
+        " and on_overlong is refuse:", List(overlong_, num_overlong_), "\nThe longest row has ",
+        Counted(longest_, "token"), ". Raise data.max_tokens, or set data.on_overlong: truncate (loses ",
+        Counted(truncate_.tokens, "token"), "), split (loses ", split_.tokens, ") or drop (loses ",
+        drop_.tokens, ").");
   }
   return message.empty() ? absl::OkStatus() : absl::InvalidArgumentError(message);
 }

@@ -25,10 +25,12 @@ Cut CutRow(const EncodedRow& row, int64_t max_tokens, v1::OnOverlong policy);
 // The tokens that CutRow would lose, without cutting.
 int64_t TokensLost(const EncodedRow& row, int64_t max_tokens, v1::OnOverlong policy);
 
-// An overlong row, as far as policies ask.
+// An overlong row, as far as policies ask. One that TURNS_EXPAND made several rows of counts once.
 struct OverlongRow {
   int64_t num_tokens = 0;
-  int64_t lost_by_truncate = 0, lost_by_split = 0;  // tokens; num_tokens: the row would go as a whole
+  int64_t longest_tokens = 0;  // of the longest row made of it; num_tokens when there is one
+  // Tokens; num_tokens: the row would go as a whole.
+  int64_t lost_by_truncate = 0, lost_by_split = 0, lost_by_drop = 0;
 };
 
 // Where a row is, for people.

@@ -115,6 +115,7 @@ class Preparation {
     }
     if (prepare_.data().has_template_time()) files.template_time = prepare_.data().template_time();
     files.turns = prepare_.data().turns();
+    files.reasoning = prepare_.data().reasoning();
     std::string template_text;
     VN_ASSIGN_OR_RETURN(codec_, create_codec_(files, &template_text));
     facts_.tokenizer_digest = Sha256Hex(
@@ -140,7 +141,10 @@ class Preparation {
                          .rows = options_.rows});
     }
     for (Input& input : inputs_) {
-      VN_ASSIGN_OR_RETURN(input.size_bytes, blobs_.Size(input.key));
+      absl::StatusOr<int64_t> size = blobs_.Size(input.key);
+      if (absl::IsNotFound(size.status()))
+        return absl::NotFoundError(absl::StrCat(size.status().message(), "; upload it again"));
+      VN_ASSIGN_OR_RETURN(input.size_bytes, std::move(size));
       total_bytes_ += input.size_bytes;
     }
     // Keys of uploaded datasets hold their digest: what was prepared before is found without reading them.
@@ -179,7 +183,7 @@ class Preparation {
       VN_ASSIGN_OR_RETURN(const std::string digest, DigestOf(input));
       if (digest != input.digest) {
         return absl::DataLossError(
-            absl::StrCat(input.key, ": the dataset's SHA-256 is ", digest, "; upload it again"));
+            absl::StrCat(input.key, ": the SHA-256 of its bytes is ", digest, "; upload it again"));
       }
     }
     return absl::OkStatus();
@@ -204,6 +208,7 @@ class Preparation {
     if (uses_time_) context["template_time"] = prepare_.data().template_time();
     context["loss_on"] = v1::LossOn_Name(options_.encode.loss_on);
     context["turns"] = v1::Turns_Name(options_.encode.turns);
+    context["reasoning"] = v1::Reasoning_Name(prepare_.data().reasoning());
     context["max_tokens"] = options_.max_tokens;
     context["on_overlong"] = v1::OnOverlong_Name(options_.on_overlong);
     context["ngram_words"] = signs() ? options_.near.ngram_words : 0;
@@ -276,7 +281,8 @@ class Preparation {
     v1::DataReport report = selection.Report();
     report.set_num_bytes_read(total_bytes_);
     report.set_file_format(file_format_);
-    for (std::string& note : FormatNotes(selection.format(), *codec_)) report.add_notes(std::move(note));
+    for (std::string& note : FormatNotes(selection.format(), options_.encode, *codec_))
+      report.add_notes(std::move(note));
     return Write(selection, *chunks, std::move(report));
   }
 

@@ -29,7 +29,7 @@ namespace vernier::data {
 
 // Version of the meaning of prepared data: part of the digest, raised when the same input would give other
 // tokens.
-inline constexpr int kPreparedVersion = 2;
+inline constexpr int kPreparedVersion = 3;
 
 struct PrepareProgress {
   // In order: "reading" (digests of the datasets), "tokenising", "comparing" (validation with training rows),

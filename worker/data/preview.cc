@@ -1,23 +1,25 @@
 #include "worker/data/preview.h"
 
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "common/text.h"
 
 namespace vernier::data {
 
-absl::StatusOr<Preview> RenderPreview(absl::string_view record, const RowOptions& rows, const Codec& codec,
-                                      const EncodeOptions& options) {
-  VN_ASSIGN_OR_RETURN(const Row row, ParseRow(record, rows));
-  VN_RETURN_IF_ERROR(CheckEncodeOptions(options, row.format));
-  VN_ASSIGN_OR_RETURN(const RowText laid, LayOutRow(row, options, codec));
-  VN_ASSIGN_OR_RETURN(const EncodedRow encoded, EncodeRow(row, options, codec));
+namespace {
+
+absl::StatusOr<Preview> PreviewOf(const RowText& laid, const Codec& codec) {
+  VN_ASSIGN_OR_RETURN(const EncodedRow encoded, EncodeRow(laid, codec));
   VN_ASSIGN_OR_RETURN(const TokenizedText tokens, codec.Tokenize(laid.text));
   Preview preview;
   preview.adds_bos = laid.add_bos;
   preview.adds_eos = laid.add_eos;
+  preview.trains_eos = laid.add_eos && laid.eos_weight > 0;
   preview.implicit_system_prompt = laid.implicit_system_prompt;
+  preview.hides_reasoning = laid.hides_reasoning;
   preview.num_tokens = static_cast<int64_t>(encoded.ids.size());
   preview.num_trained_tokens = encoded.num_trained();
   preview.prompt_length = encoded.prompt_length;
@@ -35,18 +37,39 @@ absl::StatusOr<Preview> RenderPreview(absl::string_view record, const RowOptions
   return preview;
 }
 
-absl::StatusOr<Preview> PreviewRow(Source& source, int64_t wanted, const RowOptions& rows, const Codec& codec,
-                                   const EncodeOptions& options) {
+}  // namespace
+
+absl::StatusOr<std::vector<Preview>> RenderPreviews(absl::string_view record, const RowOptions& rows,
+                                                    const Codec& codec, const EncodeOptions& options) {
+  VN_ASSIGN_OR_RETURN(const Row row, ParseRow(record, rows));
+  VN_RETURN_IF_ERROR(CheckEncodeOptions(options, row.format));
+  std::vector<Preview> previews;
+  VN_RETURN_IF_ERROR(ForEachTrainedRow(row, options, [&](const Row& trained) -> absl::Status {
+    if (previews.size() == kMaxPreviews) return absl::OkStatus();
+    VN_ASSIGN_OR_RETURN(const RowText laid, LayOutRow(trained, options, codec));
+    VN_ASSIGN_OR_RETURN(Preview preview, PreviewOf(laid, codec));
+    previews.push_back(std::move(preview));
+    return absl::OkStatus();
+  }));
+  if (previews.empty())
+    return absl::InvalidArgumentError("the row has no assistant turn with a weight above 0");
+  return previews;
+}
+
+absl::StatusOr<std::vector<Preview>> PreviewRow(Source& source, int64_t wanted, const RowOptions& rows,
+                                                const Codec& codec, const EncodeOptions& options) {
   Record record;
   for (int64_t seen = 0;; ++seen) {
     VN_ASSIGN_OR_RETURN(const bool more, source.Next(&record));
-    if (!more) return absl::InvalidArgumentError(absl::StrCat("row ", wanted, ": there are ", seen, " rows"));
+    if (!more)
+      return absl::InvalidArgumentError(
+          absl::StrCat("row ", wanted, ": the file has ", Counted(seen, "row")));
     if (seen + 1 < wanted) continue;
     const std::string place = absl::StrCat("row ", wanted, " (", source.unit(), " ", record.line, ")");
     if (!record.problem.empty()) return absl::InvalidArgumentError(absl::StrCat(place, ": ", record.problem));
-    absl::StatusOr<Preview> preview = RenderPreview(record.bytes, rows, codec, options);
-    if (!preview.ok()) return Annotate(preview.status(), place);
-    return preview;
+    absl::StatusOr<std::vector<Preview>> previews = RenderPreviews(record.bytes, rows, codec, options);
+    if (!previews.ok()) return Annotate(previews.status(), place);
+    return previews;
   }
 }
 

@@ -1,4 +1,4 @@
-// `vernier datasets preview`: one row as the model will see it, with what is trained.
+// `vernier datasets preview`: a row as the model will see it, with what is trained.
 #pragma once
 
 #include <cstdint>
@@ -23,19 +23,23 @@ struct PreviewSegment {
 struct Preview {
   std::vector<PreviewSegment> segments;  // together: the rendered text
   bool adds_bos = false;                 // a token before the text, not shown in it
-  bool adds_eos = false;                 // a trained token after the text, not shown in it
+  bool adds_eos = false;                 // a token after the text, not shown in it
+  bool trains_eos = false;               // and trained
   std::string implicit_system_prompt;    // "" = none
+  bool hides_reasoning = false;          // the template leaves out reasoning of a trained turn
   int64_t num_tokens = 0;
   int64_t num_trained_tokens = 0;
   int64_t prompt_length = 0;  // tokens; where a generation starts
 };
 
-// `record` is a row as a source gives it. InvalidArgument: why the row is bad.
-absl::StatusOr<Preview> RenderPreview(absl::string_view record, const RowOptions& rows, const Codec& codec,
-                                      const EncodeOptions& options);
+// `record` is a row as a source gives it. One preview, or with TURNS_EXPAND one for every row made of it, up
+// to kMaxPreviews. InvalidArgument: why the row is bad.
+inline constexpr size_t kMaxPreviews = 100;
+absl::StatusOr<std::vector<Preview>> RenderPreviews(absl::string_view record, const RowOptions& rows,
+                                                    const Codec& codec, const EncodeOptions& options);
 
 // Row `wanted` (from 1) of a source, bad ones counted. InvalidArgument: there are not so many, or it is bad.
-absl::StatusOr<Preview> PreviewRow(Source& source, int64_t wanted, const RowOptions& rows, const Codec& codec,
-                                   const EncodeOptions& options);
+absl::StatusOr<std::vector<Preview>> PreviewRow(Source& source, int64_t wanted, const RowOptions& rows,
+                                                const Codec& codec, const EncodeOptions& options);
 
 }  // namespace vernier::data

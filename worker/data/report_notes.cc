@@ -4,13 +4,15 @@
 
 namespace vernier::data {
 
-std::vector<std::string> FormatNotes(std::optional<RowFormat> format, const Codec& codec) {
+std::vector<std::string> FormatNotes(std::optional<RowFormat> format, const EncodeOptions& options,
+                                     const Codec& codec) {
   std::vector<std::string> notes;
   // A chat template writes them itself.
   if (!format.has_value() || *format == RowFormat::kMessages) return notes;
   notes.push_back(codec.eos_id().has_value()
                       ? absl::StrCat("the end-of-sequence token (id ", *codec.eos_id(),
-                                     ") is appended to each row and trained")
+                                     ") is appended to each row",
+                                     options.loss_on == v1::LOSS_ON_PROMPT ? "" : " and trained")
                       : "the tokenizer names no end-of-sequence token: none is appended");
   if (codec.bos_id().has_value())
     notes.push_back(

@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "worker/data/codec.h"
+#include "worker/data/encode_row.h"
 #include "worker/data/rows.h"
 
 namespace vernier::data {
 
 // Which tokens are put around rows of this format.
-std::vector<std::string> FormatNotes(std::optional<RowFormat> format, const Codec& codec);
+std::vector<std::string> FormatNotes(std::optional<RowFormat> format, const EncodeOptions& options,
+                                     const Codec& codec);
 
 }  // namespace vernier::data

@@ -65,6 +65,7 @@ absl::StatusOr<bool> RowSelection::Add(const EncodedChunk& chunk, int64_t first_
   place.source = static_cast<int64_t>(sources_.size()) - 1;
   NoteTexts(chunk, first_line);
   const MinHashSignature* signature = chunk.signatures.data();
+  absl::Span<const uint32_t> turn_tokens = chunk.turn_tokens;
   for (uint32_t i = 0; i < chunk.rows.size(); ++i) {
     const RowFacts& facts = chunk.rows[i];
     if (IsFull(current().held_out)) {
@@ -78,6 +79,8 @@ absl::StatusOr<bool> RowSelection::Add(const EncodedChunk& chunk, int64_t first_
     }
     Incoming in{.chunk = chunk, .facts = facts, .index = i};
     if (facts.Has(RowFacts::kSigned)) in.signature = signature++;
+    in.turn_tokens = turn_tokens.subspan(0, facts.num_turns);
+    turn_tokens.remove_prefix(in.turn_tokens.size());
     in.row = static_cast<uint32_t>(records_.size());
     records_.push_back({.content = facts.content,
                         .line = facts.line,
@@ -109,20 +112,8 @@ absl::Status RowSelection::Take(const Incoming& in) {
     num_bad_tokens_ += in.facts.num_tokens;
     return absl::OkStatus();
   }
-  record.is_overlong = in.facts.num_tokens > options_.max_tokens;
-  if (record.is_overlong) {
-    Overlong& overlong = overlong_.emplace_back();
-    overlong.row = in.row;
-    overlong.lost_by_truncate = in.facts.lost_by_truncate;
-    overlong.lost_by_split = in.facts.lost_by_split;
-    auto piece = std::lower_bound(in.chunk.pieces.begin(), in.chunk.pieces.end(), in.index,
-                                  [](const PieceFacts& a, uint32_t row) { return a.row < row; });
-    for (; piece != in.chunk.pieces.end() && piece->row == in.index; ++piece) {
-      ++overlong.num_pieces;
-      overlong.tokens_kept += piece->num_tokens;
-      overlong.trained_kept += piece->num_trained;
-    }
-  }
+  record.in_pieces = in.facts.num_tokens > options_.max_tokens || !in.turn_tokens.empty();
+  if (record.in_pieces) NotePieces(in);
   if (IsLeftOutAsDuplicate(in)) {
     record.use = RowUse::kDuplicate;
     return absl::OkStatus();
@@ -139,6 +130,26 @@ absl::Status RowSelection::Take(const Incoming& in) {
     ++taken;
   }
   return absl::OkStatus();
+}
+
+void RowSelection::NotePieces(const Incoming& in) {
+  Pieced& pieced = pieced_.emplace_back();
+  pieced.row = in.row;
+  pieced.lost_by_truncate = in.facts.lost_by_truncate;
+  pieced.lost_by_split = in.facts.lost_by_split;
+  pieced.turn_tokens.assign(in.turn_tokens.begin(), in.turn_tokens.end());
+  const uint32_t whole[] = {in.facts.num_tokens};
+  for (const uint32_t tokens : in.turn_tokens.empty() ? absl::MakeConstSpan(whole) : in.turn_tokens) {
+    pieced.longest = std::max(pieced.longest, tokens);
+    if (tokens > options_.max_tokens) pieced.lost_by_drop += tokens;
+  }
+  auto piece = std::lower_bound(in.chunk.pieces.begin(), in.chunk.pieces.end(), in.index,
+                                [](const PieceFacts& a, uint32_t row) { return a.row < row; });
+  for (; piece != in.chunk.pieces.end() && piece->row == in.index; ++piece) {
+    ++pieced.num_pieces;
+    pieced.tokens_kept += piece->num_tokens;
+    pieced.trained_kept += piece->num_trained;
+  }
 }
 
 absl::Status RowSelection::CheckFormatOfSource(const Incoming& in) {
@@ -322,7 +333,7 @@ absl::Status RowSelection::Judge(bool wants_validation) const {
   if (options_.validation_fraction > 0 && validation_rows == 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("data.validation: a share of ", Percent(options_.validation_fraction), " of ",
-                     train_rows, " rows held out none",
+                     Counted(train_rows, "row"), " held out none",
                      CountUses(RowUse::kContaminated) > 0 ? " that is not among the training rows" : "",
                      "; use a larger share or name a dataset"));
   }

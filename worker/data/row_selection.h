@@ -8,9 +8,12 @@
 //   caps            max_rows and validation.max_rows take the first rows; a mixture's max_rows a sample
 //   contamination   validation rows that occur among the training rows (contamination.h, by the caller)
 //   on_overlong     counted for every policy; pieces were cut with the chunk
+// A conversation that TURNS_EXPAND made several rows of is one row in all of this, and several in the counts
+// of what is kept.
 //
-// Memory    40 bytes a row, 40 more for rows with an id, and NearIndex's where near duplicates are looked
-// for. Threading Thread-compatible.
+// Memory     40 bytes a row, 40 more for rows with an id, 100 for overlong and expanded rows and 4 a row made
+//            of these, and NearIndex's where near duplicates are looked for.
+// Threading  Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -101,7 +104,7 @@ class RowSelection {
     uint32_t num_tokens = 0;
     uint32_t num_trained = 0;
     RowUse use = RowUse::kBad;
-    bool is_overlong = false;  // then it is in overlong_
+    bool in_pieces = false;  // then it is in pieced_
   };
   struct ChunkPlace {
     uint32_t first_row = 0;
@@ -116,10 +119,14 @@ class RowSelection {
     std::optional<RowForm> form;  // of its first parsed row
     uint32_t form_row = 0;
   };
-  struct Overlong {
+  // A row that is more or less than one row in the result.
+  struct Pieced {
     uint32_t row = 0;
-    uint32_t lost_by_truncate = 0, lost_by_split = 0;
+    uint32_t lost_by_truncate = 0, lost_by_split = 0, lost_by_drop = 0;
     uint32_t num_pieces = 0, tokens_kept = 0, trained_kept = 0;
+    uint32_t longest = 0;
+    std::vector<uint32_t>
+        turn_tokens;  // of the rows that TURNS_EXPAND made of it; empty: it was not expanded
   };
   // What is left of rows after the policies.
   struct Kept {
@@ -156,10 +163,12 @@ class RowSelection {
     uint32_t index = 0;  // in the chunk
     uint32_t row = 0;    // in records_
     const MinHashSignature* signature = nullptr;
+    absl::Span<const uint32_t> turn_tokens;
   };
   RowPlace PlaceOf(uint32_t row) const;
   bool IsFull(bool held_out) const;
   absl::Status Take(const Incoming& in);
+  void NotePieces(const Incoming& in);
   absl::Status CheckFormatOfSource(const Incoming& in);
   // "" or why the row is bad in the light of the others.
   std::string WhyBad(const Incoming& in);
@@ -175,12 +184,14 @@ class RowSelection {
   int64_t CountUses(const SourceState& source, RowUse use) const;
   // "data", "data.mix[1]", "data.validation".
   std::string FieldOf(size_t source) const;
-  // Calls `see(record, kept)` for the rows [begin, end), `kept` with the pieces left of each.
+  // Calls `see(record, kept, pieced)` for the rows [begin, end), `kept` with the pieces left of each,
+  // `pieced` null for rows that are one row.
   template <typename See>
   void ForEachRow(uint32_t begin, uint32_t end, const See& see) const;
   Kept KeptOf(const SourceState& source, RowUse use) const;
   Findings CountFindings() const;
   void AddNotes(v1::DataReport& report) const;
+  void AddExpansion(v1::DataReport& report) const;
   void AddLengths(v1::DataReport& report) const;
   void AddSources(v1::DataReport& report) const;
   SourceState& current() { return sources_.back(); }
@@ -190,7 +201,7 @@ class RowSelection {
   std::deque<RowRecord> records_;
   std::vector<ChunkPlace> chunks_;
   std::vector<SourceState> sources_;
-  std::vector<Overlong> overlong_;        // in order of rows
+  std::vector<Pieced> pieced_;            // in order of rows
   std::unique_ptr<ContentSet> contents_;  // of the training datasets, or of the validation dataset
   std::unique_ptr<NearIndex> near_;
   absl::flat_hash_map<ShortDigest, uint32_t, IdHash> ids_;  // of the current dataset

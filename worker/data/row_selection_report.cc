@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "common/text.h"
 #include "worker/data/mixture.h"
 #include "worker/data/row_selection.h"
 
@@ -19,24 +21,22 @@ std::vector<int64_t> RowSelection::TrainingRowsBySource() const {
 
 template <typename See>
 void RowSelection::ForEachRow(uint32_t begin, uint32_t end, const See& see) const {
-  auto overlong = std::lower_bound(overlong_.begin(), overlong_.end(), begin,
-                                   [](const Overlong& a, uint32_t row) { return a.row < row; });
+  auto pieced = std::lower_bound(pieced_.begin(), pieced_.end(), begin,
+                                 [](const Pieced& a, uint32_t row) { return a.row < row; });
   for (uint32_t row = begin; row < end; ++row) {
     const RowRecord& record = records_[row];
-    Kept kept;
-    if (!record.is_overlong) {
-      kept = {1, record.num_tokens, record.num_trained};
+    if (!record.in_pieces) {
+      see(record, Kept{1, record.num_tokens, record.num_trained}, nullptr);
     } else {
-      kept = {overlong->num_pieces, overlong->tokens_kept, overlong->trained_kept};
-      ++overlong;
+      see(record, Kept{pieced->num_pieces, pieced->tokens_kept, pieced->trained_kept}, &*pieced);
+      ++pieced;
     }
-    see(record, kept);
   }
 }
 
 RowSelection::Kept RowSelection::KeptOf(const SourceState& source, RowUse use) const {
   Kept all;
-  ForEachRow(source.first_row, source.end_row, [&](const RowRecord& record, const Kept& kept) {
+  ForEachRow(source.first_row, source.end_row, [&](const RowRecord& record, const Kept& kept, const Pieced*) {
     if (record.use == use) all.Add(kept.rows, kept.tokens, kept.trained);
   });
   return all;
@@ -46,18 +46,22 @@ Findings RowSelection::CountFindings() const {
   Findings findings = bad_;
   for (const RowRecord& record : records_) {
     if (record.use == RowUse::kTrain || record.use == RowUse::kValidation)
-      findings.SawTokens(record.num_tokens);
+      findings.SawTokens(record.in_pieces ? 0 : record.num_tokens);
   }
-  for (const Overlong& overlong : overlong_) {
-    const RowRecord& record = records_[overlong.row];
+  for (const Pieced& pieced : pieced_) {
+    const RowRecord& record = records_[pieced.row];
     if (record.use != RowUse::kTrain && record.use != RowUse::kValidation) continue;
-    const RowPlace place = PlaceOf(overlong.row);
+    findings.SawTokens(pieced.longest);
+    if (pieced.longest <= options_.max_tokens) continue;
+    const RowPlace place = PlaceOf(pieced.row);
     findings.AddOverlong(place,
                          {.num_tokens = record.num_tokens,
-                          .lost_by_truncate = overlong.lost_by_truncate,
-                          .lost_by_split = overlong.lost_by_split},
+                          .longest_tokens = pieced.longest,
+                          .lost_by_truncate = pieced.lost_by_truncate,
+                          .lost_by_split = pieced.lost_by_split,
+                          .lost_by_drop = pieced.lost_by_drop},
                          options_.max_tokens);
-    if (options_.on_overlong == v1::ON_OVERLONG_TRUNCATE && overlong.num_pieces == 0) {
+    if (options_.on_overlong == v1::ON_OVERLONG_TRUNCATE && pieced.num_pieces == 0) {
       findings.AddBad(place,
                       absl::StrCat("0 trained tokens in the first ", options_.max_tokens, " of ",
                                    record.num_tokens, " (on_overlong: truncate)"),
@@ -69,9 +73,15 @@ Findings RowSelection::CountFindings() const {
 
 void RowSelection::AddLengths(v1::DataReport& report) const {
   std::vector<uint32_t> lengths;
-  for (const RowRecord& record : records_) {
-    if (record.use == RowUse::kTrain && record.num_tokens > 0) lengths.push_back(record.num_tokens);
-  }
+  ForEachRow(0, static_cast<uint32_t>(records_.size()),
+             [&](const RowRecord& record, const Kept&, const Pieced* pieced) {
+               if (record.use != RowUse::kTrain || record.num_tokens == 0) return;
+               if (pieced == nullptr || pieced->turn_tokens.empty()) {
+                 lengths.push_back(record.num_tokens);
+               } else {
+                 lengths.insert(lengths.end(), pieced->turn_tokens.begin(), pieced->turn_tokens.end());
+               }
+             });
   if (lengths.empty()) return;
   const auto quantile = [&](double share) {
     const size_t at =
@@ -117,32 +127,64 @@ void RowSelection::AddSources(v1::DataReport& report) const {
   }
 }
 
+// How many rows TURNS_EXPAND made, and what that costs.
+void RowSelection::AddExpansion(v1::DataReport& report) const {
+  int64_t num_conversations = 0, num_rows = 0, num_tokens = 0, num_longest = 0, num_left = 0;
+  const Pieced* most = nullptr;
+  for (const Pieced& pieced : pieced_) {
+    const RowRecord& record = records_[pieced.row];
+    if (pieced.turn_tokens.empty()) continue;
+    if (record.use != RowUse::kTrain && record.use != RowUse::kValidation) continue;
+    ++num_conversations;
+    num_rows += static_cast<int64_t>(pieced.turn_tokens.size());
+    num_left += pieced.num_pieces;
+    num_tokens += record.num_tokens;
+    num_longest += pieced.longest;
+    if (most == nullptr || pieced.turn_tokens.size() > most->turn_tokens.size()) most = &pieced;
+  }
+  if (most == nullptr) return;
+  std::string note = absl::StrCat(
+      "data.turns: expand made ", Counted(num_rows, "row"), " of ",
+      Counted(num_conversations, "conversation"), " (at most ", most->turn_tokens.size(), ", of ",
+      NameOf(most->row), "); they have ", num_tokens, " tokens, ",
+      absl::StrFormat("%.1f", static_cast<double>(num_tokens) / static_cast<double>(num_longest)),
+      " times those of the conversations, because each repeats the turns before its own");
+  if (options_.on_overlong == v1::ON_OVERLONG_TRUNCATE || options_.on_overlong == v1::ON_OVERLONG_DROP) {
+    if (num_left < num_rows)
+      absl::StrAppend(&note, "; on_overlong leaves ", Counted(num_rows - num_left, "row"), " of these out");
+  }
+  report.add_notes(std::move(note));
+}
+
 // What matters most comes first: those who keep a report keep so many.
 void RowSelection::AddNotes(v1::DataReport& report) const {
   if (!contamination_note_.empty()) report.add_notes(contamination_note_);
+  AddExpansion(report);
   if (num_duplicates_ + num_near_duplicates_ > 0) {
     const auto first = duplicates_.front();
     report.add_notes(absl::StrCat(
-        num_duplicates_, num_duplicates_ == 1 ? " row repeats" : " rows repeat",
+        Counted(num_duplicates_, "row"), num_duplicates_ == 1 ? " repeats" : " repeat",
         " the content of an earlier row",
         aims_.find_near ? absl::StrCat(", ", num_near_duplicates_, num_near_duplicates_ == 1 ? " is" : " are",
                                        " similar to one")
                         : "",
         " (first: ", first.row(), " and ", first.other(), "); ",
-        report.num_deduplicated_rows() > 0 ? absl::StrCat(report.num_deduplicated_rows(), " are left out")
-                                           : "they are kept"));
+        report.num_deduplicated_rows() > 0
+            ? absl::StrCat(report.num_deduplicated_rows(),
+                           report.num_deduplicated_rows() == 1 ? " is" : " are", " left out")
+            : "they are kept"));
   }
   if (report.num_validation_rows() > report.num_rows() && report.num_rows() > 0) {
-    report.add_notes(absl::StrCat("data.validation: ", report.num_validation_rows(),
-                                  " validation rows are more than the ", report.num_rows(),
-                                  " rows to train on"));
+    report.add_notes(
+        absl::StrCat("data.validation: ", Counted(report.num_validation_rows(), "validation row"), " for ",
+                     Counted(report.num_rows(), "row"), " to train on: more than half is held out"));
   }
   if (!unused_columns_.empty())
     report.add_notes(absl::StrCat("columns not used: ", absl::StrJoin(unused_columns_, ", ")));
   for (const std::string& note : notes_) report.add_notes(note);
   for (const auto& [text, remark] : remarks_) {
-    report.add_notes(absl::StrCat(text, " (", remark.num_rows, remark.num_rows == 1 ? " row" : " rows",
-                                  ", first: ", remark.first, ")"));
+    report.add_notes(
+        absl::StrCat(text, " (", Counted(remark.num_rows, "row"), ", first: ", remark.first, ")"));
   }
 }
 
@@ -151,13 +193,14 @@ v1::DataReport RowSelection::Report() const {
   const Findings findings = CountFindings();
   Kept train, validation;
   int64_t num_dropped = findings.num_bad(), tokens_lost = num_bad_tokens_;
-  ForEachRow(0, static_cast<uint32_t>(records_.size()), [&](const RowRecord& record, const Kept& kept) {
-    if (record.use != RowUse::kTrain && record.use != RowUse::kValidation) return;
-    (record.use == RowUse::kTrain ? train : validation).Add(kept.rows, kept.tokens, kept.trained);
-    tokens_lost += record.num_tokens - kept.tokens;
-    // Rows that truncating leaves without a trained token are counted as bad.
-    if (kept.rows == 0 && options_.on_overlong != v1::ON_OVERLONG_TRUNCATE) ++num_dropped;
-  });
+  ForEachRow(0, static_cast<uint32_t>(records_.size()),
+             [&](const RowRecord& record, const Kept& kept, const Pieced*) {
+               if (record.use != RowUse::kTrain && record.use != RowUse::kValidation) return;
+               (record.use == RowUse::kTrain ? train : validation).Add(kept.rows, kept.tokens, kept.trained);
+               tokens_lost += record.num_tokens - kept.tokens;
+               // Rows that truncating leaves without a trained token are counted as bad.
+               if (kept.rows == 0 && options_.on_overlong != v1::ON_OVERLONG_TRUNCATE) ++num_dropped;
+             });
   report.set_num_rows(train.rows);
   report.set_num_tokens(train.tokens);
   report.set_num_trained_tokens(train.trained);

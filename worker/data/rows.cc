@@ -14,8 +14,6 @@
 namespace vernier::data {
 namespace {
 
-absl::Status Bad(absl::string_view reason) { return absl::InvalidArgumentError(reason); }
-
 // Turns the columns of one row into a Row, field by field.
 class RowReader {
  public:
@@ -70,17 +68,18 @@ class RowReader {
   }
 
   absl::Status Missing(absl::string_view field) const {
-    return Bad(absl::StrCat("the row has no ", NameOf(field)));
+    return absl::InvalidArgumentError(absl::StrCat("the row has no ", NameOf(field)));
   }
 
   absl::StatusOr<std::string> TakeText(absl::string_view field) {
     Json value = Take(field);
     if (value.is_null()) return Missing(field);
     if (!value.is_string()) {
-      return Bad(absl::StrCat(NameOf(field), " is ", KindOfJson(value), "; it must be a string"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(NameOf(field), " is ", KindOfJson(value), "; it must be a string"));
     }
     std::string text = std::move(value.get_ref<std::string&>());
-    if (text.empty()) return Bad(absl::StrCat(NameOf(field), " is empty"));
+    if (text.empty()) return absl::InvalidArgumentError(absl::StrCat(NameOf(field), " is empty"));
     return text;
   }
 
@@ -89,7 +88,8 @@ class RowReader {
     Json value = Take(field);
     if (value.is_null()) return std::optional<std::string>();
     if (!value.is_string()) {
-      return Bad(absl::StrCat(NameOf(field), " is ", KindOfJson(value), "; it must be a string"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(NameOf(field), " is ", KindOfJson(value), "; it must be a string"));
     }
     return std::optional<std::string>(std::move(value.get_ref<std::string&>()));
   }
@@ -97,7 +97,8 @@ class RowReader {
   absl::Status ReadId() {
     const Json id = Take("id");
     if (id.is_null()) return absl::OkStatus();
-    if (!id.is_string() && !id.is_number()) return Bad("id is neither a string nor a number");
+    if (!id.is_string() && !id.is_number())
+      return absl::InvalidArgumentError("id is neither a string nor a number");
     row_.id = id.dump();
     return absl::OkStatus();
   }
@@ -111,12 +112,13 @@ class RowReader {
       if (was_text) AddRemark("tools are JSON text; read as JSON", &row_.remarks);
       if (tools.is_null()) return absl::OkStatus();
       if (!tools.is_array())
-        return Bad(absl::StrCat("tools is ", KindOfJson(tools), "; it must be an array"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("tools is ", KindOfJson(tools), "; it must be an array"));
     } else {
       Json functions = Take("functions");
       if (functions.is_null()) return absl::OkStatus();
       VN_ASSIGN_OR_RETURN(functions, DecodeJsonText(std::move(functions), "functions", &was_text));
-      if (!functions.is_array()) return Bad("functions is not an array");
+      if (!functions.is_array()) return absl::InvalidArgumentError("functions is not an array");
       tools = Json::array();
       for (Json& function : functions)
         tools.push_back(Json{{"type", "function"}, {"function", std::move(function)}});
@@ -135,8 +137,8 @@ class RowReader {
     const std::string first = row_.messages.empty() ? "" : row_.messages[0].role;
     if (first == "system" || first == "developer") {
       if (system->empty() || *system == row_.messages[0].content) return absl::OkStatus();
-      return Bad(absl::StrCat("the row has a system prompt in ", NameOf("system"),
-                              " and another as its first message; keep one"));
+      return absl::InvalidArgumentError(absl::StrCat("the row has a system prompt in ", NameOf("system"),
+                                                     " and another as its first message; keep one"));
     }
     row_.messages.insert(row_.messages.begin(), PlainMessage("system", *std::move(system)));
     return absl::OkStatus();
@@ -160,12 +162,12 @@ class RowReader {
     bool was_text = false;
     VN_ASSIGN_OR_RETURN(history, DecodeJsonText(std::move(history), "history", &was_text));
     if (!history.is_array())
-      return Bad(
+      return absl::InvalidArgumentError(
           absl::StrCat("history is ", KindOfJson(history), "; it must be an array of [question, answer]"));
     for (size_t i = 0; i < history.size(); ++i) {
       Json& turn = history[i];
       if (!turn.is_array() || turn.size() != 2 || !turn[0].is_string() || !turn[1].is_string()) {
-        return Bad(absl::StrCat("history[", i, "] is not [question, answer]"));
+        return absl::InvalidArgumentError(absl::StrCat("history[", i, "] is not [question, answer]"));
       }
       row_.messages.push_back(PlainMessage("user", turn[0].get<std::string>()));
       row_.messages.push_back(PlainMessage("assistant", turn[1].get<std::string>()));
@@ -203,8 +205,9 @@ class RowReader {
     row_.format = RowFormat::kMessages;
     for (const char* const field : {"prompt", "completion"}) {
       if (!Holds(field))
-        return Bad(absl::StrCat("prompt and completion are both strings or both messages; here ", field,
-                                " is no array of messages"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("prompt and completion are both strings or both messages; here ", field,
+                         " is no array of messages"));
     }
     VN_ASSIGN_OR_RETURN(row_.messages, ParseMessages(Take("prompt"), "prompt", &row_.remarks));
     for (Message& message : row_.messages) message.weight = 0;  // given, not trained
@@ -230,13 +233,14 @@ class RowReader {
     row_.prompt = std::move(prompt).value_or("");
     VN_ASSIGN_OR_RETURN(row_.chosen, TakeText("chosen"));
     VN_ASSIGN_OR_RETURN(row_.rejected, TakeText("rejected"));
-    if (row_.chosen == row_.rejected) return Bad("chosen and rejected are equal: the pair prefers nothing");
+    if (row_.chosen == row_.rejected)
+      return absl::InvalidArgumentError("chosen and rejected are equal: the pair prefers nothing");
     return absl::OkStatus();
   }
 
   absl::Status ReadPreferenceMessages() {
     if (!Holds("chosen") || !Holds("rejected"))
-      return Bad("chosen and rejected are both strings or both messages");
+      return absl::InvalidArgumentError("chosen and rejected are both strings or both messages");
     VN_ASSIGN_OR_RETURN(row_.chosen_messages, ParseMessages(Take("chosen"), "chosen", &row_.remarks));
     VN_ASSIGN_OR_RETURN(row_.rejected_messages, ParseMessages(Take("rejected"), "rejected", &row_.remarks));
     if (Holds("prompt")) {
@@ -255,7 +259,8 @@ class RowReader {
   // {"input": {"messages", "tools"?}, "preferred_output": [...], "non_preferred_output": [...]}
   absl::Status ReadOpenAiPreference() {
     Json input = Take("input");
-    if (!input.is_object() || !input.contains("messages")) return Bad("input is not {\"messages\": [...]}");
+    if (!input.is_object() || !input.contains("messages"))
+      return absl::InvalidArgumentError("input is not {\"messages\": [...]}");
     VN_ASSIGN_OR_RETURN(row_.messages,
                         ParseMessages(std::move(input["messages"]), "input.messages", &row_.remarks));
     if (input.contains("tools")) json_["tools"] = std::move(input["tools"]);
@@ -287,17 +292,18 @@ class RowReader {
       return all;
     };
     if (objects(row_.chosen_messages) == objects(row_.rejected_messages)) {
-      return Bad("chosen and rejected are equal: the pair prefers nothing");
+      return absl::InvalidArgumentError("chosen and rejected are equal: the pair prefers nothing");
     }
     for (const auto& [messages, name] : {std::pair{&row_.chosen_messages, "prompt + chosen"},
                                          std::pair{&row_.rejected_messages, "prompt + rejected"}}) {
       if (messages->empty())
-        return Bad(absl::StrCat(name, ": no answer is left behind what both have in common"));
+        return absl::InvalidArgumentError(
+            absl::StrCat(name, ": no answer is left behind what both have in common"));
       std::vector<Message> whole = row_.messages;
       whole.insert(whole.end(), messages->begin(), messages->end());
       VN_RETURN_IF_ERROR(CheckRoleOrder(whole, name));
       if (whole.back().role != "assistant")
-        return Bad(absl::StrCat(name, " does not end with an assistant message"));
+        return absl::InvalidArgumentError(absl::StrCat(name, " does not end with an assistant message"));
     }
     VN_RETURN_IF_ERROR(ReadSystem());
     return ReadTools();
@@ -358,7 +364,8 @@ absl::StatusOr<Row> ParseRow(absl::string_view line, const RowOptions& options) 
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   VN_ASSIGN_OR_RETURN(Json json, ParseBoundedJson(line));
   if (!json.is_object()) {
-    return Bad(absl::StrCat("the line is ", KindOfJson(json), "; a row is one JSON object"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the line is ", KindOfJson(json), "; a row is one JSON object"));
   }
   return RowReader(std::move(json), options).Read();
 }

@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "worker/data/absent_text.h"
 #include "worker/data/text/jinja_json.h"
 
 namespace vernier::data {
@@ -57,6 +59,26 @@ std::vector<Json> OtherToolCallStyles(const Json& messages) {
   styles.push_back(std::move(text));
   styles.push_back(std::move(both));
   return styles;
+}
+
+bool WantsParts(const ChatTemplate& chat_template) {
+  const std::string text = AbsentText("");
+  Json messages = Json::array({{{"role", "user"}, {"content", text}}});
+  const auto shows = [&] {
+    const absl::StatusOr<RenderedChat> chat = chat_template.Render(messages, nullptr, false);
+    return chat.ok() && absl::StrContains(chat->text, text);
+  };
+  if (shows()) return false;
+  ContentInParts(messages);
+  return shows();
+}
+
+void ContentInParts(Json& messages) {
+  for (Json& message : messages) {
+    const auto content = message.find("content");
+    if (content == message.end() || !content->is_string()) continue;
+    *content = Json::array({{{"type", "text"}, {"text", *content}}});
+  }
 }
 
 }  // namespace vernier::data

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "worker/data/rows.h"
+#include "worker/data/text/chat_template.h"
 
 namespace vernier::data {
 
@@ -15,5 +16,10 @@ bool HasToolCalls(const Json& messages);
 // Other ways to show `messages`, in the order to try them: with empty content instead of null, with the
 // arguments as JSON text (as Python writes it), with both.
 std::vector<Json> OtherToolCallStyles(const Json& messages);
+
+// Whether the template shows content only when it is an array of parts, as templates of models for images do.
+bool WantsParts(const ChatTemplate& chat_template);
+// Makes content that is text an array of one part.
+void ContentInParts(Json& messages);
 
 }  // namespace vernier::data

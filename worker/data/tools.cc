@@ -16,8 +16,6 @@ namespace {
 constexpr absl::string_view kSchemaTypes[] = {"object",  "array",   "string", "number",
                                               "integer", "boolean", "null"};
 
-absl::Status Bad(absl::string_view reason) { return absl::InvalidArgumentError(reason); }
-
 const Json* Find(const Json& object, const char* key) {
   const auto it = object.find(key);
   return it == object.end() ? nullptr : &*it;
@@ -34,8 +32,8 @@ absl::Status CheckType(const Json& type, absl::string_view where) {
   const std::string given = type.is_string()
                                 ? absl::StrCat("\"", Excerpt(type.get_ref<const std::string&>(), 40), "\"")
                                 : std::string(KindOfJson(type));
-  return Bad(absl::StrCat(where, ".type is ", given,
-                          ", no type of JSON Schema; known: ", absl::StrJoin(kSchemaTypes, ", ")));
+  return absl::InvalidArgumentError(absl::StrCat(
+      where, ".type is ", given, ", no type of JSON Schema; known: ", absl::StrJoin(kSchemaTypes, ", ")));
 }
 
 // The parts of JSON Schema that say what an argument is. Depth is bounded by kMaxJsonDepth. Fields that are
@@ -43,14 +41,15 @@ absl::Status CheckType(const Json& type, absl::string_view where) {
 absl::Status CheckSchema(const Json& schema, const std::string& where) {
   if (schema.is_boolean() || schema.is_null()) return absl::OkStatus();
   if (!schema.is_object())
-    return Bad(absl::StrCat(where, " is ", KindOfJson(schema), "; a JSON Schema is an object"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, " is ", KindOfJson(schema), "; a JSON Schema is an object"));
   if (const Json* type = Find(schema, "type"); type != nullptr && !type->is_null())
     VN_RETURN_IF_ERROR(CheckType(*type, where));
   for (const char* const key : {"properties", "$defs", "definitions", "patternProperties"}) {
     const Json* const members = Find(schema, key);
     if (members == nullptr || members->is_null()) continue;
     if (!members->is_object()) {
-      return Bad(
+      return absl::InvalidArgumentError(
           absl::StrCat(where, ".", key, " is ", KindOfJson(*members), "; it is an object of JSON Schemas"));
     }
     for (const auto& [name, member] : members->items()) {
@@ -69,14 +68,16 @@ absl::Status CheckSchema(const Json& schema, const std::string& where) {
     // Draft 3 said "required": true of one property.
     if (list->is_boolean() && absl::string_view(key) == "required") continue;
     if (!list->is_array())
-      return Bad(absl::StrCat(where, ".", key, " is ", KindOfJson(*list), "; it is an array"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ".", key, " is ", KindOfJson(*list), "; it is an array"));
     if (absl::string_view(key) == "enum") continue;
     for (size_t i = 0; i < list->size(); ++i) {
       const std::string at = absl::StrCat(where, ".", key, "[", i, "]");
       if (absl::string_view(key) != "required") {
         VN_RETURN_IF_ERROR(CheckSchema((*list)[i], at));
       } else if (!(*list)[i].is_string()) {
-        return Bad(absl::StrCat(at, " is ", KindOfJson((*list)[i]), "; it is the name of a property"));
+        return absl::InvalidArgumentError(
+            absl::StrCat(at, " is ", KindOfJson((*list)[i]), "; it is the name of a property"));
       }
     }
   }
@@ -87,22 +88,23 @@ absl::Status CheckName(const Json& object, absl::string_view where) {
   const Json* const name = Find(object, "name");
   if (name != nullptr && name->is_string() && !name->get_ref<const std::string&>().empty())
     return absl::OkStatus();
-  return Bad(absl::StrCat(where, name == nullptr || name->is_null()
-                                     ? " has no name"
-                                     : ".name is no text of one character or more"));
+  return absl::InvalidArgumentError(absl::StrCat(where, name == nullptr || name->is_null()
+                                                            ? " has no name"
+                                                            : ".name is no text of one character or more"));
 }
 
 absl::Status CheckTool(const Json& tool, const std::string& where) {
   if (!tool.is_object()) {
-    return Bad(absl::StrCat(where, " is ", KindOfJson(tool),
-                            R"(; a tool is an object {"type": "function", "function": {...}})"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        where, " is ", KindOfJson(tool), R"(; a tool is an object {"type": "function", "function": {...}})"));
   }
   const Json* function = Find(tool, "function");
   std::string at = where;
   if (function != nullptr && !function->is_null()) {
     at += ".function";
     if (!function->is_object())
-      return Bad(absl::StrCat(at, " is ", KindOfJson(*function), "; it must be an object"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(at, " is ", KindOfJson(*function), "; it must be an object"));
   } else {
     function = &tool;
   }
@@ -111,13 +113,14 @@ absl::Status CheckTool(const Json& tool, const std::string& where) {
   if (parameters == nullptr || parameters->is_null()) return absl::OkStatus();
   at += ".parameters";
   if (!parameters->is_object()) {
-    return Bad(absl::StrCat(at, " is ", KindOfJson(*parameters),
-                            R"(; it is a JSON Schema: {"type": "object", "properties": {...}})"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(at, " is ", KindOfJson(*parameters),
+                     R"(; it is a JSON Schema: {"type": "object", "properties": {...}})"));
   }
   const Json* const type = Find(*parameters, "type");
   if (type != nullptr && type->is_string() && *type != "object") {
-    return Bad(absl::StrCat(at, ".type is \"", Excerpt(type->get_ref<const std::string&>(), 40),
-                            "\"; arguments are an object"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        at, ".type is \"", Excerpt(type->get_ref<const std::string&>(), 40), "\"; arguments are an object"));
   }
   return CheckSchema(*parameters, at);
 }
@@ -138,8 +141,9 @@ absl::Status NormaliseArguments(Json& function, const std::string& where, std::v
   bool was_text = false;
   VN_ASSIGN_OR_RETURN(*it, DecodeJsonText(std::move(*it), absl::StrCat(where, ".arguments"), &was_text));
   if (!it->is_object()) {
-    return Bad(absl::StrCat(where, ".arguments is ", was_text ? "the text of " : "", KindOfJson(*it),
-                            "; arguments are an object, e.g. {\"city\": \"Paris\"}"));
+    return absl::InvalidArgumentError(absl::StrCat(where, ".arguments is ", was_text ? "the text of " : "",
+                                                   KindOfJson(*it),
+                                                   "; arguments are an object, e.g. {\"city\": \"Paris\"}"));
   }
   if (was_text) AddRemark("arguments of tool calls are JSON text; read as objects", remarks);
   return absl::OkStatus();
@@ -158,14 +162,17 @@ absl::Status NormaliseToolCalls(Json& calls, absl::string_view where, std::vecto
     std::string at = absl::StrCat(where, ".tool_calls[", i, "]");
     Json& call = calls[i];
     if (!call.is_object()) {
-      return Bad(absl::StrCat(at, " is ", KindOfJson(call),
-                              R"(; a call is {"type": "function", "function": {"name", "arguments"}})"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(at, " is ", KindOfJson(call),
+                       R"(; a call is {"type": "function", "function": {"name", "arguments"}})"));
     }
     DropNulls(call);
     Json* function = &call;
     if (const auto it = call.find("function"); it != call.end()) {
       at += ".function";
-      if (!it->is_object()) return Bad(absl::StrCat(at, " is ", KindOfJson(*it), "; it must be an object"));
+      if (!it->is_object())
+        return absl::InvalidArgumentError(
+            absl::StrCat(at, " is ", KindOfJson(*it), "; it must be an object"));
       DropNulls(*it);
       function = &*it;
     }

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/data/absent_text.h"
 
 namespace vernier::data {
 namespace {
@@ -53,15 +54,22 @@ std::string RoleOf(const Json& message) {
   return role != message.end() && role->is_string() ? role->get<std::string>() : "";
 }
 
-// A string that is nowhere in `text`.
-std::string Absent(absl::string_view text) {
-  // Private use characters: no template treats them as anything but text.
-  for (const char* candidate : {"\xEE\x84\xA3", "\xEE\x84\xA4", "\xEE\x84\xA5"}) {
-    if (!absl::StrContains(text, candidate)) return candidate;
-  }
-  std::string longer = "\xEE\x84\xA3";
-  while (absl::StrContains(text, longer)) longer += "\xEE\x84\xA6";
-  return longer;
+// The text of a message whose content is text, or one part of it; else none.
+std::optional<std::string> ContentText(const Json& message) {
+  const auto content = message.find("content");
+  if (content == message.end()) return std::nullopt;
+  if (content->is_string()) return content->get<std::string>();
+  const bool one_part = content->is_array() && content->size() == 1 && (*content)[0].is_object();
+  const auto text = one_part ? (*content)[0].find("text") : content->end();
+  if (!one_part || text == (*content)[0].end() || !text->is_string()) return std::nullopt;
+  return text->get<std::string>();
+}
+
+// `text` as content, in parts if that of `message` is.
+Json ContentLike(const Json& message, std::string text) {
+  const auto content = message.find("content");
+  if (content == message.end() || !content->is_array()) return text;
+  return Json::array({{{"type", "text"}, {"text", std::move(text)}}});
 }
 
 // A turn in the conversation that ends with it.
@@ -123,14 +131,14 @@ class TurnFinder {
     Json other = message;
     if (has_calls) {
       other.erase("tool_calls");
-      if (content == message.end() || content->is_null()) other["content"] = "";
+      if (content == message.end() || content->is_null()) other["content"] = ContentLike(message, "");
     } else {
-      if (content == message.end() || !content->is_string()) return absl::OkStatus();
-      const std::string& text = content->get_ref<const std::string&>();
-      const absl::string_view trimmed = absl::StripAsciiWhitespace(text);
+      const std::optional<std::string> text = ContentText(message);
+      if (!text) return absl::OkStatus();
+      const absl::string_view trimmed = absl::StripAsciiWhitespace(*text);
       // A text that is there is shown, unless it is so short that it may be there by chance.
       if (trimmed.size() >= 16 && absl::StrContains(full_.text, trimmed)) return absl::OkStatus();
-      other["content"] = Absent(full_.text);
+      other["content"] = ContentLike(message, AbsentText(full_.text));
     }
     // Asked of the conversation that ends with the answer: what a template does to it later is another
     // question.
@@ -207,7 +215,7 @@ class TurnFinder {
   // Where in `own` the content starts when the message is nothing but content: no later than there does what
   // the model says start.
   size_t ContentStart(const std::string& own, size_t i) const {
-    const Json plain = {{"role", "assistant"}, {"content", Absent(own)}};
+    const Json plain = {{"role", "assistant"}, {"content", ContentLike(messages_[i], AbsentText(own))}};
     const std::optional<std::string> other = Try(Prefix(i, plain), false);
     return other.has_value() ? CommonPrefix(own, *other) : own.size();
   }
@@ -256,7 +264,7 @@ class TurnFinder {
     // Some templates close the whole conversation (Phi-3: "<|endoftext|>"); that is not of this turn. It is
     // what goes away when the conversation goes on and stands after other messages too.
     const std::optional<std::string> next =
-        IsLast(i) ? Try(Prefix(i + 1, {{"role", "user"}, {"content", "x"}}), false) : full_.text;
+        IsLast(i) ? Try(Prefix(i + 1, {{"role", "user"}, {"content", ContentLike(messages_[i], "x")}}), false) : full_.text;
     if (next.has_value() && before.has_value()) {
       const size_t parting = Parting(own, *next);
       if (parting < turn.end && parting >= turn.begin && absl::EndsWith(*before, own.substr(parting))) {
@@ -311,7 +319,7 @@ std::string ImplicitSystemPrompt(const ChatTemplate& chat_template, const Json& 
   // The first message alone shows it.
   const absl::StatusOr<RenderedChat> without = chat_template.Render(Json::array({messages[0]}), tools, false);
   if (!without.ok()) return "";
-  const std::string mark = Absent(without->text);
+  const std::string mark = AbsentText(without->text);
   const Json system = {{"role", "system"}, {"content", mark}};
   const absl::StatusOr<RenderedChat> with =
       chat_template.Render(Json::array({system, messages[0]}), tools, false);

@@ -12,6 +12,13 @@ at::Tensor Overlay::Linear(const LinearSite& site, const at::Tensor& x_TI, const
   return bias_O.defined() ? at::addmm(bias_O, x_TI, weight) : at::mm(x_TI, weight);
 }
 
+std::vector<at::Tensor> Overlay::LinearGroup(const std::vector<LinearUse>& uses, const at::Tensor& x_TI,
+                                             const TokenBatch& batch) const {
+  std::vector<at::Tensor> outputs;
+  for (const LinearUse& use : uses) outputs.push_back(Linear(use.site, x_TI, use.weight, use.bias, batch));
+  return outputs;
+}
+
 at::Tensor CausalLm::Logits(const at::Tensor& hidden_ND, const at::Tensor& head_VD) const {
   const at::Tensor logits_NV = at::linear(hidden_ND, head_VD).to(at::kFloat);
   if (config_.logit_cap == 0.0) return logits_NV;

@@ -50,6 +50,15 @@ struct TokenBatch {
   std::vector<int64_t> global_rows;  // [R], index of the row in the global batch; empty: no dropout
   int64_t step = 0;
   bool training = false;
+  // The first layers, whose activations are computed again for the backward pass instead of kept: less
+  // memory, the same bits (common/checkpointed_block.h). More than there are: all.
+  int64_t checkpointed_layers = 0;
+};
+
+// A linear site with the parameters that Overlay::Use() answered; the bias may be undefined.
+struct LinearUse {
+  const LinearSite& site;
+  at::Tensor weight, bias;
 };
 
 // What a tuning method answers when the model asks for parameters. The base class answers with the base
@@ -62,6 +71,10 @@ class Overlay {
   // x [T, I] -> [T, O] in x's dtype. `weight` and `bias` (may be undefined) are already what Use() answered.
   virtual at::Tensor Linear(const LinearSite& site, const at::Tensor& x_TI, const at::Tensor& weight,
                             const at::Tensor& bias, const TokenBatch& batch) const;
+  // The outputs of several layers that read the same x. The base class asks Linear() for each; a method that
+  // has them at once needs fewer passes over x.
+  virtual std::vector<at::Tensor> LinearGroup(const std::vector<LinearUse>& uses, const at::Tensor& x_TI,
+                                              const TokenBatch& batch) const;
 };
 
 // Keys and values of the tokens so far, for generation; one row. Owned by the caller, starts empty, filled by
@@ -86,6 +99,11 @@ struct ModelConfig {
   double rope_theta = 10000.0;
   bool tied_head = false;
   double logit_cap = 0.0;  // logits become cap * tanh(logit / cap); 0: they stay
+  // What the loaded model filled in, for those who write it in other forms.
+  double attention_cap = 0.0;     // of scores; 0: they stay
+  std::vector<int64_t> windows;   // of each layer; 0: it sees all tokens
+  int64_t rotated = 0;            // numbers of a head that turn
+  double local_rope_theta = 0.0;  // of layers with a window, where they have their own; else 0
   std::vector<int64_t> eos_token_ids;
 };
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status_macros.h"
@@ -69,6 +70,17 @@ absl::StatusOr<BaseModel> LoadBaseModel(storage::ObjectStore& store, absl::strin
   std::string digest = storage::DigestOfParts(manifest->parts);
   return BaseModel{std::string(key), *std::move(manifest), std::move(digest), std::move(folder),
                    std::move(model)};
+}
+
+absl::StatusOr<int64_t> WeightBytes(storage::ObjectStore& store, absl::string_view key) {
+  const absl::StatusOr<storage::Manifest> manifest = ReadModelManifest(store, key);
+  if (!manifest.ok())
+    return Annotate(AsPrecondition(manifest.status(), "import the model again"), "base model");
+  int64_t bytes = 0;
+  for (const storage::ManifestPart& part : manifest->parts) {
+    if (absl::EndsWith(part.name, ".safetensors")) bytes += part.size_bytes;
+  }
+  return bytes;
 }
 
 absl::StatusOr<std::unique_ptr<data::Tokenizer>> LoadTokenizer(const BaseModel& base) {

@@ -18,14 +18,15 @@
 namespace vernier::stages {
 namespace {
 
-constexpr int64_t kChunkBytes = 8 << 20;
+constexpr int64_t kDownloadChunkBytes = 8 << 20;
 
 absl::Status CopyObject(storage::ObjectStore& store, const std::string& key, int64_t size,
                         const std::string& path) {
   VN_RETURN_IF_ERROR(MakeDirs(std::filesystem::path(path).parent_path().string(), 0700));
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   for (int64_t at = 0; file && at < size;) {
-    VN_ASSIGN_OR_RETURN(const std::string bytes, store.GetRange(key, at, std::min(kChunkBytes, size - at)));
+    VN_ASSIGN_OR_RETURN(const std::string bytes,
+                        store.GetRange(key, at, std::min(kDownloadChunkBytes, size - at)));
     if (bytes.empty()) return absl::DataLossError(absl::StrCat(key, ": ends at byte ", at, " of ", size));
     file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     at += static_cast<int64_t>(bytes.size());

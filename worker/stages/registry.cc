@@ -2,6 +2,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "worker/stages/evaluate/evaluate.h"
+#include "worker/stages/export/export.h"
 #include "worker/stages/generate.h"
 #include "worker/stages/stage.h"
 #include "worker/stages/train.h"
@@ -19,6 +20,7 @@ constexpr Entry kStages[] = {
     {"train", v1::Task::kTrain, RunTrain},
     {"evaluate", v1::Task::kEvaluate, RunEvaluate},
     {"generate", v1::Task::kGenerate, RunGenerate},
+    {"export", v1::Task::kExport, RunExport},
 };
 
 }  // namespace

@@ -106,6 +106,9 @@ int main(int argc, char** argv) {
                << " attempt=" << task.attempt() << " token=" << task.token() << " threads=" << threads;
   vernier::trainer::TaskOutcome outcome;
   const absl::Status status = RunTask(**link, *faults, threads, outcome);
+  if (const int64_t peak = vernier::trainer::PeakResidentBytes(); status.ok() && !outcome.stopped && peak > 0) {
+    outcome.results["peak_memory_bytes"] = static_cast<double>(peak);
+  }
   VN_LOG(INFO) << "task ended job=" << task.job() << " stage=" << task.stage() << " step=" << outcome.step
                << " status=" << status.ToString();
   const absl::Status told = (*link)->Finish(FinishedOf(status, outcome), absl::Now() + absl::Seconds(60));

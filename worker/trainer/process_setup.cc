@@ -35,6 +35,16 @@ void VolunteerForOom() {
   score << 500;
 }
 
+int64_t PeakResidentBytes() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  int64_t kib = 0;
+  while (status >> word) {
+    if (word == "VmHWM:" && status >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
 void EnsureNumericEnvironment(int threads, char** argv) {
   const std::pair<const char*, std::string> wanted[] = {
       {"OMP_NUM_THREADS", absl::StrCat(threads)},

@@ -1,6 +1,7 @@
 // What a trainer process arranges before anything else runs in it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <thread>
 
@@ -19,6 +20,10 @@ void VolunteerForOom();
 // again with the same arguments; returns when all are set. The agent sets them, so this is for trainers
 // started by hand.
 void EnsureNumericEnvironment(int threads, char** argv);
+
+// The most memory that this process had resident so far (VmHWM), files it maps included; 0: the system does
+// not tell.
+int64_t PeakResidentBytes();
 
 // Keeps SIGTERM and SIGINT, for this thread and every one that it starts, until a SignalThread takes them.
 void BlockStopSignals();

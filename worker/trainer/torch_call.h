@@ -17,21 +17,24 @@
 
 namespace vernier::trainer {
 
-// Runs `body` (which returns absl::Status or absl::StatusOr<T>) and turns what it throws into a Status whose message
-// starts with `what`. ResourceExhausted: memory could not be allocated. Internal: any other exception.
+// One sentence for memory that could not be had: how much, where the allocator's own words (`message`) say
+// so, and what to lower. ResourceExhausted.
+absl::Status OutOfMemory(absl::string_view what, absl::string_view message);
+
+// Runs `body` (which returns absl::Status or absl::StatusOr<T>) and turns what it throws into a Status whose
+// message starts with `what`. ResourceExhausted: memory could not be allocated. Internal: any other
+// exception.
 template <typename Body>
 auto TorchCall(absl::string_view what, Body&& body) -> std::invoke_result_t<Body> {
   try {
     return std::forward<Body>(body)();
   } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(what, ": out of memory; lower micro_batch_tokens or data.max_tokens"));
+    return OutOfMemory(what, "");
   } catch (const c10::Error& error) {
     const std::string message = error.what_without_backtrace();
     // The allocators of CPU and devices say it in their own words.
     if (absl::StrContains(message, "can't allocate memory") || absl::StrContains(message, "out of memory")) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(what, ": out of memory; lower micro_batch_tokens or data.max_tokens (", message, ")"));
+      return OutOfMemory(what, message);
     }
     return absl::InternalError(absl::StrCat(what, ": ", message));
   } catch (const std::exception& error) {

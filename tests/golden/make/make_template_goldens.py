@@ -5,7 +5,9 @@ Usage: make_template_goldens.py [--full FILE]
 
 The templates are those of trl 1.16.0 (found where tools/setup puts them; not committed) and SmolLM2's own, which is
 read from its GGUF and committed beside the goldens. Every text is stored as the first 16 digits of its SHA-256 and its
-length in bytes; what `generation` blocks marked, as byte spans. --full also writes the texts, for looking into a
+length in bytes; what `generation` blocks marked, as byte spans. Of the templates with such blocks (trl's `_training`
+twins) also the tokens that transformers marks (return_assistant_tokens_mask) with SmolLM2's tokenizer: the first 16
+digits of the SHA-256 of the mask as a text of 0 and 1, its length and its ones. --full also writes the texts, for looking into a
 difference: VERNIER_TEMPLATE_GOLDENS=FILE makes the test read that file and show both texts.
 
 Made with transformers 5.23, jinja2 3.1.6, gguf 0.19 on Python 3.11.
@@ -51,6 +53,10 @@ TOOLS = [
 
 def system(content):
     return {"role": "system", "content": content}
+
+
+def parts(text):
+    return [{"type": "text", "text": text}]
 
 
 def user(content):
@@ -101,6 +107,23 @@ CONVERSATIONS = {
                      tool("get_weather", "sunny"), assistant("Sunny.")], True),
     "ends_with_call": ([user("Weather in Paris?"),
                         assistant("", tool_calls=[call("get_weather", {"city": "Paris"})])], True),
+    "call_reasoning": ([user("Weather in Paris?"),
+                        assistant("", reasoning_content="Look it up.",
+                                  tool_calls=[call("get_weather", {"city": "Paris"})]),
+                        tool("get_weather", "sunny"), assistant("Sunny.", reasoning_content="It says so."),
+                        user("Thanks"), assistant("Welcome.", reasoning_content="Be kind.")], True),
+    "call_null_reasoning": ([user("Weather in Paris?"),
+                             assistant(None, reasoning_content="Look it up.",
+                                       tool_calls=[call("get_weather", {"city": "Paris"})])], True),
+    "two_rounds": ([system("Use tools."), user("Weather in Paris?"),
+                    assistant(None, tool_calls=[call("get_weather", {"city": "Paris"})]),
+                    tool("get_weather", "sunny"), assistant("Sunny."), user("And in Rome?"),
+                    assistant(None, tool_calls=[call("get_weather", {"city": "Rome"}, 2)]),
+                    tool("get_weather", "rain", 2), assistant("Rain.")], True),
+    "system_think": ([system("Be brief."), user("Why?"), assistant("<think>\nBecause A.\n</think>\n\nIt is so."),
+                      user("And?"), assistant("Done.")], False),
+    "parts": ([system(parts("Be terse.")), user(parts("Hi")), assistant(parts("Hello!")), user(parts("Bye")),
+               assistant(parts("See you."))], False),
     "ends_with_user": ([system("S"), user("a"), assistant("b"), user("c")], False),
 }
 
@@ -111,11 +134,33 @@ class FrozenDatetime(datetime.datetime):
         return NOW
 
 
+def gguf_path():
+    return glob.glob(os.path.join(CACHE, "smollm2-*/**/*.gguf"), recursive=True)[0]
+
+
 def smollm2_template():
     import gguf
-    path = glob.glob(os.path.join(CACHE, "smollm2-*/**/*.gguf"), recursive=True)[0]
-    field = gguf.GGUFReader(path).fields["tokenizer.chat_template"]
+    field = gguf.GGUFReader(gguf_path()).fields["tokenizer.chat_template"]
     return bytes(field.parts[field.data[0]]).decode()
+
+
+def smollm2_tokenizer():
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+    path = gguf_path()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(os.path.dirname(path), gguf_file=os.path.basename(path))
+    # transformers drops it.
+    tokenizer.backend_tokenizer.pre_tokenizer = Sequence([Digits(individual_digits=True),
+                                                          ByteLevel(add_prefix_space=False)])
+    return tokenizer
+
+
+def stored_mask(tokenizer, template, messages, with_tools):
+    messages = [{k: v for k, v in message.items() if v is not None} for message in messages]
+    out = tokenizer.apply_chat_template(
+        messages, tools=TOOLS if with_tools else None, chat_template=template, tokenize=True, return_dict=True,
+        return_assistant_tokens_mask=True, **SPECIAL_TOKENS)
+    mask = "".join(map(str, out["assistant_masks"]))
+    return [hashlib.sha256(mask.encode()).hexdigest()[:16], len(mask), mask.count("1")]
 
 
 def stored(text, full):
@@ -136,7 +181,7 @@ def render(template, messages, with_tools, prompt, **variables):
     return texts[0], spans[0] if spans else []
 
 
-def golden(template, messages, with_tools, full):
+def golden(template, messages, with_tools, tokenizer, full):
     """None where transformers refuses."""
     last = max(i for i, message in enumerate(messages) if message["role"] == "assistant")
     out = {}
@@ -153,6 +198,7 @@ def golden(template, messages, with_tools, full):
         out[key] = stored(text, full)
         if key == "text" and spans:
             out["generation"] = byte_spans(text, spans)
+            out["mask"] = stored_mask(tokenizer, template, messages, with_tools)
     return out
 
 
@@ -161,6 +207,7 @@ def main():
     parser.add_argument("--full", help="write the texts too, to this file")
     full = parser.parse_args().full
     chat_utils.datetime = FrozenDatetime
+    tokenizer = smollm2_tokenizer()
     templates = {"smollm2": smollm2_template()}
     with open(os.path.join(OUT, "smollm2.jinja"), "w") as file:
         file.write(templates["smollm2"])
@@ -174,7 +221,7 @@ def main():
         "tools": TOOLS,
         "conversations": {name: {"messages": messages, "tools": tools}
                           for name, (messages, tools) in CONVERSATIONS.items()},
-        "templates": {name: {conversation: golden(template, messages, tools, bool(full))
+        "templates": {name: {conversation: golden(template, messages, tools, tokenizer, bool(full))
                              for conversation, (messages, tools) in CONVERSATIONS.items()}
                       for name, template in templates.items()},
     }

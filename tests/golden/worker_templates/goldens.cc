@@ -6,6 +6,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "tests/testing/cached_inputs.h"
 
 namespace vernier::data {
 namespace {
@@ -16,12 +17,6 @@ constexpr char kFolder[] = VERNIER_SOURCE_DIR "/tests/golden/worker_templates/";
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
-}
-
-std::string CacheFolder() {
-  if (const std::string own = Environment("VERNIER_CACHE"); !own.empty()) return own;
-  if (const std::string caches = Environment("XDG_CACHE_HOME"); !caches.empty()) return caches + "/vernier";
-  return Environment("HOME") + "/.cache/vernier";
 }
 
 }  // namespace

@@ -1,24 +1,20 @@
 // Published chat templates render as `transformers` renders them, byte for byte, and refuse what it refuses.
+#include <filesystem>
+#include <set>
+#include <string>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "common/digest.h"
 #include "gtest/gtest.h"
-#include "tests/golden/worker_templates/goldens.h"
+#include "tests/golden/worker_templates/template_test.h"
+#include "tests/testing/cached_inputs.h"
 
 namespace vernier::data {
 namespace {
 
-class PublishedTemplateTest : public testing::TestWithParam<std::string> {
+class PublishedTemplateTest : public TemplateTest {
  protected:
-  void SetUp() override {
-    auto compiled = TemplateGoldens::Get().Compile(GetParam());
-    if (absl::IsNotFound(compiled.status())) {
-      GTEST_SKIP() << "no trl templates in the cache (tools/setup fetches them): "
-                   << compiled.status().message();
-    }
-    ASSERT_TRUE(compiled.ok()) << compiled.status();
-    template_ = *std::move(compiled);
-  }
-
   // `golden`: [first 16 digits of the SHA-256, bytes, the text in a full file]; null or [message]: refused.
   void Check(const absl::StatusOr<RenderedChat>& got, const Json& golden, const std::string& what) {
     if (golden.is_null() || golden.size() == 1) {
@@ -34,8 +30,6 @@ class PublishedTemplateTest : public testing::TestWithParam<std::string> {
     EXPECT_EQ(got->text.size(), golden[1].get<size_t>()) << what << "\n" << got->text;
     EXPECT_EQ(Sha256Hex(got->text).substr(0, 16), golden[0].get<std::string>()) << what << "\n" << got->text;
   }
-
-  std::unique_ptr<const ChatTemplate> template_;
 };
 
 TEST_P(PublishedTemplateTest, RendersAsTransformersDoes) {
@@ -61,10 +55,23 @@ TEST_P(PublishedTemplateTest, RendersAsTransformersDoes) {
   }
 }
 
-std::string Name(const testing::TestParamInfo<std::string>& info) { return info.param; }
+TEST(PublishedTemplatesTest, EveryOneHasGoldens) {
+  std::set<std::string> published = {"smollm2"};
+  std::error_code error;
+  const std::string folder = absl::StrCat(CacheFolder(), "/trl-1.16.0/trl/chat_templates");
+  for (const auto& file : std::filesystem::directory_iterator(folder, error)) {
+    if (file.path().extension() == ".jinja") published.insert(file.path().stem());
+  }
+  if (error) GTEST_SKIP() << "no trl templates in the cache (tools/setup fetches them): " << folder;
+  const std::vector<std::string> names = TemplateGoldens::Get().TemplateNames();
+  EXPECT_EQ(std::set<std::string>(names.begin(), names.end()), published);
+  for (const auto& [name, goldens] : TemplateGoldens::Get().json()["templates"].items()) {
+    EXPECT_EQ(goldens.size(), TemplateGoldens::Get().json()["conversations"].size()) << name;
+  }
+}
 
 INSTANTIATE_TEST_SUITE_P(Templates, PublishedTemplateTest,
-                         testing::ValuesIn(TemplateGoldens::Get().TemplateNames()), Name);
+                         testing::ValuesIn(TemplateGoldens::Get().TemplateNames()), TemplateName);
 
 }  // namespace
 }  // namespace vernier::data

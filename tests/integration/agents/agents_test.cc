@@ -1,10 +1,12 @@
 // Real agents against a real vernierd.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <filesystem>
 #include <string>
 
+#include "absl/time/clock.h"
 #include "client/client.h"
 #include "common/file.h"
 #include "tests/testing/process.h"
@@ -34,8 +36,36 @@ TEST(AgentsTest, AgentWhoseIdAnotherTookLeavesWithASentence) {
   ASSERT_TRUE(copy.ok()) << copy.status();
   const auto code = (*copy)->AwaitExit();
   ASSERT_TRUE(code.ok()) << code.status();
-  EXPECT_EQ(*code, 1);
+  EXPECT_EQ(*code, 7);
   EXPECT_THAT((*copy)->Output(), testing::HasSubstr("refused by the server"));
+  EXPECT_TRUE((*service)->Stop().ok());
+}
+
+// `vernier down` and a restart wait for it.
+TEST(AgentsTest, AnIdleAgentLeavesAtOnceOnSigterm) {
+  const TempFolder folder;
+  auto service = Service::Start({.data_dir = folder.File("data")});
+  ASSERT_TRUE(service.ok()) << service.status();
+  const auto endpoint = client::FindEndpoint(folder.File("data"));
+  ASSERT_TRUE(endpoint.ok()) << endpoint.status();
+  auto agent = TestProcess::Start(
+      {std::string(VERNIER_BIN_DIR) + "/vernier-agent", "--server", endpoint->address, "--token-file",
+       folder.File("data/token"), "--data-dir", folder.File("second"), "--threads", "1"},
+      folder.File("second.log"));
+  ASSERT_TRUE(agent.ok()) << agent.status();
+  const auto connected = [&] {
+    const auto agents = (*service)->client().Call(&v1::AdminService::Stub::ListAgents, v1::ListAgentsRequest());
+    return agents.ok() && agents->agents_size() == 2 && agents->agents(0).connected() &&
+           agents->agents(1).connected();
+  };
+  ASSERT_TRUE(AwaitCondition("both agents to be there", connected).ok()) << (*agent)->Output();
+  const absl::Time start = absl::Now();
+  (*agent)->Signal(SIGTERM);
+  const auto code = (*agent)->AwaitExit();
+  const absl::Duration took = absl::Now() - start;
+  EXPECT_EQ(code.value_or(-1), 0) << (*agent)->Output();
+  // It takes some 20 ms; its HTTP server alone took 2 s before.
+  EXPECT_LT(took, absl::Seconds(1));
   EXPECT_TRUE((*service)->Stop().ok());
 }
 

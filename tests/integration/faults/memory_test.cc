@@ -76,7 +76,7 @@ TEST_F(MemoryTest, AStepThatDoesNotFitFailsWithTheWayOutAndTheWayOutWorks) {
   EXPECT_EQ(failed->state(), v1::JOB_STATE_FAILED);
   EXPECT_EQ(failed->error().code(), "RESOURCE_EXHAUSTED") << failed->DebugString();
   EXPECT_THAT(failed->error().message(),
-              AllOf(HasSubstr("out of memory; lower micro_batch_tokens or data.max_tokens"),
+              AllOf(HasSubstr("out of memory"), HasSubstr("; lower micro_batch_tokens or data.max_tokens"),
                     HasSubstr("twice at step 0")));
 
   train.set_micro_batch_tokens(2048);

@@ -55,6 +55,22 @@ class ModelsTest : public TrainingTest {
                 AllOf(HasSubstr("model \"tiny\": "), HasSubstr(what), HasSubstr("import the model again")));
     EXPECT_EQ(failed->error().code(), "FAILED_PRECONDITION");
   }
+  void ExpectGenerateNamesTheModel() {
+    v1::GenerateRequest request;
+    request.set_model("tiny");
+    request.add_prompts("hello");
+    request.mutable_decoding()->set_max_new_tokens(4);
+    const absl::Status status = service_->client().Generate(request, [](const v1::GenerateResponse&) {});
+    std::cout << "generate: " << status << std::endl;
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr("model \"tiny\": "), HasSubstr("import the model again")));
+  }
+  void ExpectFilesNameTheModel() {
+    const absl::Status status = service_->client().ModelFile("tiny", "tokenizer.json").status();
+    std::cout << "tokenize: " << status << std::endl;
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr("model \"tiny\": "), HasSubstr("import the model again")));
+  }
 };
 
 TEST_F(ModelsTest, DeletingTheModelOfAJobThatHasNotEndedIsRefused) {
@@ -114,6 +130,13 @@ TEST_F(ModelsTest, FilesRemovedBehindTheServicesBackAreNamedAndImportingAgainMen
     ExpectFailsNamingTheModel(paused, *file == 0
                                           ? "manifest.json: no such object"
                                           : "model.safetensors: is in the manifest but does not exist");
+    ExpectGenerateNamesTheModel();
+    if (*file == 0) ExpectFilesNameTheModel();
+    // It goes on from its checkpoint, and ends as if nothing had been.
+    ASSERT_TRUE(service_->client().ImportModel(ModelFolder(), "tiny", nullptr).ok());
+    Resume(paused);
+    EXPECT_EQ(DigestOf(paused), want);
+    EXPECT_GT(Get(paused).stages(0).attempts(), 1);
   }
 
   ASSERT_TRUE(service_->client().ImportModel(ModelFolder(), "tiny", nullptr).ok());

@@ -1,10 +1,12 @@
 // `vernier up` where it cannot: one sentence on the terminal, an exit code, and nothing that runs on.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -34,7 +36,8 @@ class UpTest : public testing::Test {
     EXPECT_TRUE(process.ok()) << process.status();
     const auto code = (*process)->AwaitExit();
     EXPECT_TRUE(code.ok()) << code.status();
-    EXPECT_NE(code.value_or(0), 0) << (*process)->Output();
+    code_ = code.value_or(0);
+    EXPECT_NE(code_, 0) << (*process)->Output();
     const std::vector<std::string> lines = absl::StrSplit((*process)->Output(), '\n', absl::SkipEmpty());
     std::cout << (lines.empty() ? "(silence)" : lines.back()) << std::endl;
     return lines.empty() ? "" : lines.back();
@@ -49,6 +52,7 @@ class UpTest : public testing::Test {
   }
 
   TempFolder folder_;
+  int code_ = 0;  // of the last refusal
 };
 
 TEST_F(UpTest, ASecondOneOnADataDirNamesTheFirst) {
@@ -79,6 +83,36 @@ TEST_F(UpTest, ATakenPortIsNamed) {
   }
   ExpectWorks(*service);
   EXPECT_TRUE(service->Stop().ok());
+}
+
+// docs/cli.md: 2 is a command line that is wrong, wherever the flag ends up.
+TEST_F(UpTest, AWrongFlagIsAUsageErrorWhicheverProcessFindsIt) {
+  for (const char* const flag : {"--listen=0.0.0.0:0", "--listen=nowhere", "--server-flag=--lease-ttl=soon",
+                                 "--server-flag=--nonsense", "--threads=-1", "--metrics-listen=x"}) {
+    for (const std::vector<std::string>& flags : {std::vector<std::string>{flag}, {flag, "--detach"}}) {
+      EXPECT_NE(Refusal(folder_.File("data"), flags), "");
+      EXPECT_EQ(code_, 2) << flag;
+    }
+  }
+  EXPECT_THAT(Refusal(folder_.File("data"), {"--import-root", folder_.File("nothing")}), HasSubstr("nothing"));
+  EXPECT_EQ(code_, 3);
+}
+
+TEST_F(UpTest, AsJsonItSaysHowToReachIt) {
+  const auto up = TestProcess::Start({std::string(VERNIER_BIN_DIR) + "/vernier", "--output", "json", "--data-dir",
+                                      folder_.File("data"), "up", "--detach"},
+                                     folder_.File("up.log"));
+  ASSERT_TRUE(up.ok()) << up.status();
+  ASSERT_EQ((*up)->AwaitExit().value_or(-1), 0) << (*up)->Output();
+  const auto said = nlohmann::json::parse((*up)->Output(), nullptr, /*allow_exceptions=*/false);
+  ASSERT_TRUE(said.is_object()) << (*up)->Output();
+  const auto endpoint = client::FindEndpoint(folder_.File("data"));
+  EXPECT_EQ(said.value("endpoint", ""), endpoint->address);
+  EXPECT_EQ(said.value("token_file", ""), folder_.File("data/token"));
+  EXPECT_EQ(said.value("data_dir", ""), folder_.File("data"));
+  const pid_t pid = said.value("pid", 0);
+  ASSERT_EQ(::kill(pid, SIGTERM), 0) << "that process stops it";
+  EXPECT_TRUE(AwaitCondition("it to stop", [pid] { return ::kill(pid, 0) != 0; }).ok());
 }
 
 TEST_F(UpTest, ADataDirOfAnotherVersionIsLeftAsItIs) {

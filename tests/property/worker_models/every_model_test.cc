@@ -1,4 +1,5 @@
 // What holds for every family of worker/models/registry.cc, on a small random model of each.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -175,7 +176,7 @@ TEST_P(EveryModelTest, GradientsOfEveryParameterMatchFiniteDifferences) {
                                                           !model_->config().tied_head;
                                                  }) -
                                     model_->parameters().begin());
-  torch::manual_seed(3);
+  at::manual_seed(3);
   const at::Tensor probe = torch::randn({batch.ids_T.numel(), model_->config().hidden_size});
   for (const Parameter& parameter : model_->parameters()) {
     if (parameter.index == head) continue;  // used by HeadWeight() alone

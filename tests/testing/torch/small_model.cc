@@ -1,5 +1,6 @@
 #include "tests/testing/torch/small_model.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>

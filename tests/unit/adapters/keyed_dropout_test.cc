@@ -1,5 +1,6 @@
 #include "adapters/keyed_dropout.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <utility>

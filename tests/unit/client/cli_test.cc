@@ -1,25 +1,28 @@
 #include "client/cli/cli.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 
+#include "tests/testing/temp_folder.h"
+
 namespace vernier::cli {
 namespace {
 
-TEST(ExitCodeTest, EachKindOfErrorHasItsDocumentedCode) {
-  EXPECT_EQ(ExitCodeOf(absl::OkStatus()), 0);
-  EXPECT_EQ(ExitCodeOf(absl::InternalError("x")), 1);
-  EXPECT_EQ(ExitCodeOf(absl::InvalidArgumentError("x")), 2);
-  EXPECT_EQ(ExitCodeOf(absl::NotFoundError("x")), 3);
-  EXPECT_EQ(ExitCodeOf(absl::UnavailableError("x")), 4);
-  EXPECT_EQ(ExitCodeOf(absl::UnauthenticatedError("x")), 5);
-  EXPECT_EQ(ExitCodeOf(absl::ResourceExhaustedError("x")), 6);
-  EXPECT_EQ(ExitCodeOf(absl::FailedPreconditionError("x")), 7);
+// A client that knows where the service is but has no token for it.
+TEST(EndpointTest, AMissingTokenIsUnauthenticatedAndSaysWhatToSet) {
+  const TempFolder folder;
+  folder.Write("endpoint", "127.0.0.1:1\n");
+  const absl::Status status = client::FindEndpoint(folder.path()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("set $VERNIER_TOKEN"));
+  folder.Write("token", "secret\n");
+  EXPECT_EQ(client::FindEndpoint(folder.path())->token, "secret");
 }
 
-// What UnknownCommand says after parsing `line` with the commands that need a service.
-std::string UnknownOf(const std::string& line) {
+// What UsageError says after parsing `line` with some commands.
+std::string UsageErrorOf(const std::string& line) {
   Cli cli;
   CLI::App app("", "vernier");
   app.require_subcommand(1);
@@ -28,21 +31,28 @@ std::string UnknownOf(const std::string& line) {
   AddDatasetCommands(app, cli);
   try {
     app.parse(line);
-  } catch (const CLI::ParseError&) {
-    return UnknownCommand(app);
+  } catch (const CLI::ParseError& error) {
+    return UsageError(app, error.what());
   }
   return "it parsed";
 }
 
-TEST(UnknownCommandTest, NamesTheWordAndTheNearestCommand) {
-  EXPECT_EQ(UnknownOf("jobz"), "\"jobz\" is no command; did you mean \"jobs\"?; `vernier --help` lists them");
-  EXPECT_EQ(UnknownOf("datasets lst"),
+TEST(UsageErrorTest, NamesTheWordAndTheNearestCommand) {
+  EXPECT_EQ(UsageErrorOf("jobz"),
+            "\"jobz\" is no command; did you mean \"jobs\"?; `vernier --help` lists them");
+  EXPECT_EQ(UsageErrorOf("datasets lst"),
             "\"lst\" is no command; did you mean \"list\"?; `vernier datasets --help` lists them");
-  EXPECT_EQ(UnknownOf(""), "");
-  EXPECT_EQ(UnknownOf("datasets"), "");
-  EXPECT_EQ(UnknownOf("submit"), "") << "what is missing is its file";
-  EXPECT_EQ(UnknownOf("jobs --nonsense"), "");
-  EXPECT_EQ(UnknownOf("jobs"), "it parsed");
+}
+
+TEST(UsageErrorTest, AnythingElseIsOneSentenceWithThePlaceThatExplainsIt) {
+  EXPECT_EQ(UsageErrorOf(""), "A subcommand is required; `vernier --help` explains it");
+  EXPECT_EQ(UsageErrorOf("datasets"), "A subcommand is required; `vernier datasets --help` explains it");
+  EXPECT_EQ(UsageErrorOf("submit"), "file is required; `vernier submit --help` explains it");
+  EXPECT_EQ(UsageErrorOf("jobs --limit 0"),
+            "--limit: Value 0 not in range 1 to 1000000; `vernier jobs --help` explains it");
+  EXPECT_EQ(UsageErrorOf("jobs --nonsense"),
+            "The following argument was not expected: --nonsense; `vernier jobs --help` explains it");
+  EXPECT_EQ(UsageErrorOf("jobs"), "it parsed");
 }
 
 TEST(HumanDurationTest, PicksItsUnits) {

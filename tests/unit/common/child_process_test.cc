@@ -28,9 +28,9 @@ TEST_F(ChildProcessTest, OutputAndEnvironmentReachTheLog) {
   options.environment = {"WORD=three"};
   const auto pid = SpawnChild(options);
   ASSERT_TRUE(pid.ok()) << pid.status();
-  bool clean = true;
-  EXPECT_EQ(WaitChild(*pid, &clean), "exited with code 3");
-  EXPECT_FALSE(clean);
+  int exit_code = 0;
+  EXPECT_EQ(WaitChild(*pid, &exit_code), "exited with code 3");
+  EXPECT_EQ(exit_code, 3);
   ReapChild(*pid);
   EXPECT_EQ(*ReadFile(options.log_path), "one\ntwo three\n");
   EXPECT_EQ(LastLogLine(options.log_path), "two three");
@@ -40,9 +40,9 @@ TEST_F(ChildProcessTest, DeathBySignalIsNamed) {
   const auto pid = SpawnChild(Shell("sleep 60"));
   ASSERT_TRUE(pid.ok()) << pid.status();
   ::kill(*pid, SIGKILL);
-  bool clean = true;
-  EXPECT_THAT(WaitChild(*pid, &clean), testing::StartsWith("was killed by signal 9"));
-  EXPECT_FALSE(clean);
+  int exit_code = 0;
+  EXPECT_THAT(WaitChild(*pid, &exit_code), testing::StartsWith("was killed by signal 9"));
+  EXPECT_EQ(exit_code, 128 + 9);
   ReapChild(*pid);
 }
 

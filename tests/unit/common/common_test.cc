@@ -53,6 +53,16 @@ TEST(TextTest, NearestNameFindsTyposAndPartsButNotStrangers) {
   EXPECT_EQ(NearestName("lerning_rate", names), "learning_rate");
   EXPECT_EQ(NearestName("rate", names), "learning_rate");
   EXPECT_EQ(NearestName("zzzzzz", names), "");
+  // Nobody typed that; looking for the nearest would take minutes.
+  EXPECT_EQ(NearestName(std::string(4 << 20, 'x'), std::vector<std::string>(1000, std::string(4000, 'y'))),
+            "");
+}
+
+TEST(TextTest, CountsHaveOneOfOneAndManyOfAnythingElse) {
+  EXPECT_EQ(Counted(0, "row"), "0 rows");
+  EXPECT_EQ(Counted(1, "row"), "1 row");
+  EXPECT_EQ(Counted(2, "validation row"), "2 validation rows");
+  EXPECT_EQ(Noun(1, "token"), "token");
 }
 
 TEST(TextTest, FirstInvalidUtf8) {

@@ -59,9 +59,9 @@ INSTANTIATE_TEST_SUITE_P(
          "data.on_overlong (line 1): \"truncat\" is none of refuse, truncate, drop, split; did you mean "
          "\"truncate\"?"},
         {"EnumWithPrefix", "data: {turns: TURNS_ALL}",
-         "data.turns (line 1): \"TURNS_ALL\" is none of all, last"},
+         "data.turns (line 1): \"TURNS_ALL\" is none of all, last, expand"},
         {"UnspecifiedIsNotWritten", "data: {turns: unspecified}",
-         "data.turns (line 1): \"unspecified\" is none of all, last"},
+         "data.turns (line 1): \"unspecified\" is none of all, last, expand"},
         {"TwoMembersOfAChoice", "train:\n  tuning:\n    lora: {}\n    full: {}\n",
          "train.tuning.full (line 4): only one of lora and full can be set; remove one"},
         {"WrittenTwice", "seed: 1\nname: a\nseed: 2\n",

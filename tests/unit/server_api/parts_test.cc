@@ -22,7 +22,6 @@
 #include "server/api/spool_file.h"
 #include "server/api/status.h"
 #include "server/data_dir.h"
-#include "server/metrics_http.h"
 #include "server/worker_pool.h"
 #include "tests/testing/temp_folder.h"
 
@@ -307,15 +306,6 @@ TEST(MetricsTest, EveryLabelIsThereFromTheStart) {
   }
   EXPECT_TRUE(queued);
   EXPECT_TRUE(placed);
-}
-
-TEST(MetricsHttpTest, ATakenPortIsOneSentence) {
-  const auto metrics = std::make_shared<Metrics>();
-  const auto first = MetricsHttp::Start("localhost:0", metrics);
-  ASSERT_TRUE(first.ok()) << first.status();
-  const absl::Status second = MetricsHttp::Start((*first)->endpoint(), metrics).status();
-  EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(second.message()), HasSubstr("cannot listen there"));
 }
 
 }  // namespace

@@ -32,6 +32,13 @@ constexpr char kRows[] = "{\"text\": \"one\"}\n\n{\"text\": \"two\"}\n";
 
 std::string Key(absl::string_view digest) { return storage::DatasetObject("default", digest); }
 
+template <typename Response>
+grpc::Status Finished(grpc::ClientReader<Response>& reader, Response& response) {
+  while (reader.Read(&response)) {
+  }
+  return reader.Finish();
+}
+
 TEST(AuthenticationTest, EveryServiceButHealthWantsTheToken) {
   TestServer server;
   v1::GetJobResponse response;
@@ -74,6 +81,25 @@ TEST(JobServiceTest, OversizedRequestsAreRefusedByKind) {
             grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
+// Streams stay: what a thousand of them keep must be small.
+TEST(JobServiceTest, StreamsAreAskedForInFewWords) {
+  TestServer server;
+  const auto stub = v1::JobService::NewStub(server.channel());
+  v1::StreamMetricsRequest metrics;
+  metrics.set_name("jobs/x");
+  metrics.set_stage(std::string(1 << 20, 's'));
+  v1::StreamMetricsResponse points;
+  auto context = Call();
+  EXPECT_EQ(Finished(*stub->StreamMetrics(context.get(), metrics), points).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  v1::WatchJobRequest watch;
+  watch.set_name(std::string(1 << 20, 'j'));
+  v1::WatchJobResponse events;
+  context = Call();
+  EXPECT_EQ(Finished(*stub->WatchJob(context.get(), watch), events).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST(DatasetServiceTest, UploadsListsAndDeletes) {
   TestServer server;
   v1::UploadDatasetResponse uploaded;
@@ -114,6 +140,28 @@ TEST(DatasetServiceTest, UploadsListsAndDeletes) {
   get.set_name("words");
   v1::GetDatasetResponse got;
   EXPECT_TRUE(stub->GetDataset(context.get(), get, &got).ok());
+}
+
+TEST(DatasetServiceTest, UploadingItAgainMendsADatasetThatWasDamagedOrLost) {
+  TestServer server;
+  const std::string rows = kRows;
+  const std::string key = Key(Sha256Hex(rows));
+  v1::UploadDatasetResponse uploaded;
+  ASSERT_TRUE(Upload(server, Header("words"), {rows}, &uploaded).ok());
+  // As a client does, with the digest up front.
+  const auto again = [&] { return Upload(server, Header("words", Sha256Hex(rows)), {rows}, &uploaded); };
+  std::string altered = rows;
+  altered[3] ^= 1;
+  for (const std::string& damaged : {altered, rows.substr(0, 9)}) {
+    ASSERT_TRUE(server.objects().Put(key, damaged).ok());
+    const grpc::Status status = again();
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    EXPECT_TRUE(uploaded.existed());
+    EXPECT_EQ(*server.objects().Get(key), rows);
+  }
+  ASSERT_TRUE(server.objects().Delete(key).ok());
+  ASSERT_TRUE(again().ok());
+  EXPECT_EQ(*server.objects().Get(key), rows);
 }
 
 TEST(DatasetServiceTest, DeletingAndUploadingTheSameRowsNeverLosesThem) {

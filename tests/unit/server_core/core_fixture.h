@@ -242,8 +242,9 @@ class CoreFixture : public testing::Test {
                             "' manifest_sha256: 'sha", step, "' best: ", best ? "true" : "false", " }"));
   }
   std::string ArtifactKey(const Held& held, const std::string& name) {
-    return absl::StrCat(held.task.train().output_key(), "/artifacts/", name, "-", held.task.token(), "-",
-                        held.task.incarnation());
+    const std::string& folder =
+        held.task.has_export_() ? held.task.export_().output_key() : held.task.train().output_key();
+    return absl::StrCat(folder, "/artifacts/", name, "-", held.task.token(), "-", held.task.incarnation());
   }
   void Publish(Held& held, const std::string& name = "adapter") {
     Tell(held, absl::StrCat("artifact { name: '", name, "' key: '", ArtifactKey(held, name), "' }"));

@@ -220,11 +220,12 @@ TEST_F(ConverseTest, AnInterruptEndsTheAnswerUnderWayOnly) {
   EXPECT_FALSE(HasMessage(agent, v1::ServerMessage::kGenerateMore)) << "nothing is under way";
   ASSERT_TRUE(Ask(id).ok());
   EXPECT_FALSE(More(agent).interrupt());
-  core->InterruptGenerate(id, now);
+  for (int i = 0; i < 3; ++i) core->InterruptGenerate(id, now);
   Pump();
   more = More(agent);
   EXPECT_TRUE(more.interrupt());
   EXPECT_EQ(more.turn(), 2);
+  EXPECT_FALSE(HasMessage(agent, v1::ServerMessage::kGenerateMore)) << "once is enough";
 }
 
 TEST_F(ConverseTest, OneThatRestsTooLongIsEnded) {

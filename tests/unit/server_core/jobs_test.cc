@@ -164,6 +164,55 @@ TEST_F(JobsTest, WeightsOfAStageBecomeTheModelOfTheNext) {
   EXPECT_EQ(b.task.train().model_key(), ArtifactKey(a, "weights"));
 }
 
+TEST_F(JobsTest, AnExportFollowsItsStageWithoutDataOfItsOwn) {
+  const std::string job = Submit(
+      "stages { id: 'sft' train { data { source: 'chat' chat_template: 'own' } } }"
+      "stages { id: 'out' export { model { stage: 'sft' } profiles: ['peft', 'merged'] } }");
+  const ConnectionId agent = Connect();
+  EXPECT_EQ(Stage(job, 1).state(), v1::STAGE_STATE_WAITING);
+  EXPECT_EQ(Stage(job, 1).kind(), "export");
+  Prepare(agent);
+  Held sft = Accept(agent);
+  Tell(sft, "started {}");
+  Publish(sft);
+  Finish(sft);
+  Held out = Accept(agent);
+  ASSERT_TRUE(out.task.has_export_());
+  EXPECT_EQ(out.task.export_().adapter_key(), ArtifactKey(sft, "adapter"));
+  EXPECT_EQ(out.task.export_().model_key(), absl::StrCat("tenants/default/models/", Digest('e')));
+  EXPECT_EQ(out.task.export_().chat_template(), "own");
+  EXPECT_FALSE(out.task.export_().prepared_key().empty()) << "rows to compare on";
+  EXPECT_THAT(out.task.export_().done(), testing::IsEmpty());
+  Publish(out, "peft");
+  Tell(out, "finished { cause: CAUSE_KILLED message: 'killed by signal 9' }");
+  Held again = Accept(agent);
+  EXPECT_THAT(again.task.export_().done(), testing::ElementsAre("peft")) << "the next attempt makes the rest";
+  Publish(again, "merged");
+  Finish(again);
+  EXPECT_EQ(Get(job).state(), v1::JOB_STATE_SUCCEEDED);
+}
+
+TEST_F(JobsTest, AnExportOfAnotherJobNeedsNothingToBePrepared) {
+  const std::string trained = Submit("train { tuning { full {} } }");
+  const ConnectionId agent = Connect();
+  Prepare(agent);
+  Held train = Accept(agent);
+  Publish(train, "weights");
+  Finish(train);
+  const std::string job = Submit(absl::StrCat("stages { id: 'out' export { job: '", trained, "' } }"));
+  EXPECT_THAT(History(job), Not(HasSubstr("data is being prepared")));
+  Held out = Accept(agent);
+  ASSERT_TRUE(out.task.has_export_());
+  EXPECT_EQ(out.task.export_().model_key(), ArtifactKey(train, "weights"));
+  EXPECT_EQ(out.task.export_().adapter_key(), "");
+  EXPECT_EQ(out.task.export_().source(), absl::StrCat(trained, " stage \"train\""));
+  EXPECT_THAT(std::string(core->DeleteJob(kTenant, trained, now).message()),
+              HasSubstr("what it published is used by"));
+  Finish(out);
+  EXPECT_EQ(Get(job).state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(Get(job).error().message(), HasSubstr("exporting ended without publishing every profile"));
+}
+
 TEST_F(JobsTest, AFailedStageCancelsTheRest) {
   const std::string job =
       Submit("stages { id: 'sft' train {} } stages { id: 'judge' evaluate { model { stage: 'sft' } } }");

@@ -31,6 +31,8 @@ TEST(DefaultsTest, ModelAndDataAreAJob) {
   EXPECT_EQ(train.data().max_tokens(), 8192);
   EXPECT_EQ(train.data().on_overlong(), v1::ON_OVERLONG_REFUSE);
   EXPECT_EQ(train.data().on_bad_row(), v1::ON_BAD_ROW_FAIL);
+  EXPECT_EQ(train.data().turns(), v1::TURNS_UNSPECIFIED);
+  EXPECT_EQ(train.data().reasoning(), v1::REASONING_TRAIN);
   EXPECT_EQ(train.data().template_time(), "2023-11-14T22:13:20Z");
   EXPECT_EQ(train.tuning().lora().rank(), 8);
   EXPECT_EQ(train.tuning().lora().alpha(), 16);

@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "tests/unit/server_validate/fake_catalog.h"
 
 namespace vernier::server {
@@ -27,6 +29,11 @@ TEST_P(FieldErrorTest, NamesWhereWhatAndWhatToDo) {
 }
 
 std::string Train(const std::string& body) { return "stages { id: 'sft' train { " + body + " } }"; }
+std::string Export(const std::string& body) { return "stages { id: 'out' export { " + body + " } }"; }
+std::string ExportOf(const std::string& train, const std::string& body) {
+  return "stages { id: 'sft' train { " + train + " } } stages { id: 'out' export { model { stage: 'sft' } " +
+         body + " } }";
+}
 std::string Evaluate(const std::string& body) { return "stages { id: 'judge' evaluate { " + body + " } }"; }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -65,6 +72,8 @@ INSTANTIATE_TEST_SUITE_P(
         {"BatchOfFewTokens", Train("batch { tokens: 10 }"), "batch.tokens = 10 is outside [64, 16777216]"},
         {"EpochsAndSteps", Train("epochs: 1 max_steps: 5"), "max_steps is set beside epochs"},
         {"NoSteps", Train("max_steps: 0"), "max_steps = 0 is outside [1, 100000000]"},
+        {"CheckpointedLayers", Train("checkpointed_layers: 1025"),
+         "checkpointed_layers = 1025 is outside [0, 1024]"},
         {"Shards", Train("virtual_shards: 3"), "virtual_shards = 3 is no power of two"},
         {"UnknownPrecision", Train("precision: 9"),
          "precision = 9 is not known to this server; known: auto, fp32, bf16"},
@@ -102,19 +111,24 @@ INSTANTIATE_TEST_SUITE_P(
          "data.columns.prompt is no column's name"},
         {"Format", Train("data { source: 'chat' format: 'parket' }"),
          "data.format = \"parket\" is not known; did you mean \"parquet\"?"},
-        {"MixBesideSource", Train("data { source: 'chat' mix { source: 'chat' } }"), "data.mix and source are both set"},
+        {"MixBesideSource", Train("data { source: 'chat' mix { source: 'chat' } }"),
+         "data.mix and source are both set"},
         {"MixWithoutSource", Train("data { mix { weight: 1 } }"), "data.mix[0].source is missing"},
         {"MixMissing", Train("data { mix { source: 'chat' } mix { source: 'chot' } }"),
          "data.mix[1].source: dataset \"chot\" is not known; did you mean \"chat\"?"},
-        {"MixWeightZero", Train("data { mix { source: 'chat' weight: 0 } }"), "data.mix[0].weight = 0 is outside (0, 1000000]"},
+        {"MixWeightZero", Train("data { mix { source: 'chat' weight: 0 } }"),
+         "data.mix[0].weight = 0 is outside (0, 1000000]"},
         {"MixSomeWeights", Train("data { mix { source: 'chat' weight: 1 } mix { source: 'chat' } }"),
          "data.mix: 1 of 2 datasets have a weight; give one to each, or to none"},
-        {"MixCapZero", Train("data { mix { source: 'chat' max_rows: 0 } }"), "data.mix[0].max_rows = 0 is outside"},
-        {"MixMaxRows", Train("data { mix { source: 'chat' } max_rows: 5 }"), "data.max_rows does not go with mix"},
+        {"MixCapZero", Train("data { mix { source: 'chat' max_rows: 0 } }"),
+         "data.mix[0].max_rows = 0 is outside"},
+        {"MixMaxRows", Train("data { mix { source: 'chat' } max_rows: 5 }"),
+         "data.max_rows does not go with mix"},
         {"MixNames", Train("data { mix { source: 'chat' name: 'a' } mix { source: 'chat' name: 'a' } }"),
          "data.mix[1].name = \"a\" is there twice"},
         {"MixOddName", Train("data { mix { source: 'chat' name: 'a b' } }"), "data.mix[0].name = \"a b\""},
-        {"NearThreshold", Train("data { source: 'chat' deduplicate { kind: DUPLICATE_KIND_NEAR threshold: 1 } }"),
+        {"NearThreshold",
+         Train("data { source: 'chat' deduplicate { kind: DUPLICATE_KIND_NEAR threshold: 1 } }"),
          "data.deduplicate.threshold = 1 is outside [0.5, 0.99]"},
         {"NearWords", Train("data { source: 'chat' deduplicate { ngram_words: 0 } }"),
          "data.deduplicate.ngram_words = 0 is outside [1, 32]"},
@@ -128,11 +142,49 @@ INSTANTIATE_TEST_SUITE_P(
         {"AnswersOfPlainText",
          Train("data { source: 'plain' } objective { causal_lm { loss_on: LOSS_ON_ASSISTANT } }"),
          "dataset \"plain\" is plain text without assistant turns"},
+        {"ExpandedTurnsOfAll",
+         Train(
+             "data { source: 'chat' turns: TURNS_EXPAND } objective { causal_lm { loss_on: LOSS_ON_ALL } }"),
+         "data.turns = expand contradicts objective.causal_lm.loss_on = all"},
+        {"ExpandedTurnsOfTheLastOne",
+         Train("data { source: 'chat' turns: TURNS_EXPAND } objective { causal_lm { loss_on: "
+               "LOSS_ON_COMPLETION } }"),
+         "data.turns = expand contradicts objective.causal_lm.loss_on = completion"},
         {"LastTurnOfAll",
          Train("data { source: 'chat' turns: TURNS_LAST } objective { causal_lm { loss_on: LOSS_ON_ALL } }"),
          "data.turns = last contradicts objective.causal_lm.loss_on = all"},
         {"UnknownMetric", Evaluate("metrics: 'rogue_l'"), "metrics: \"rogue_l\" is not known; known: loss"},
         {"MetricTwice", Evaluate("metrics: 'loss' metrics: 'loss'"), "metrics: \"loss\" is there twice"},
+        {"MetricsWithoutEnd", Evaluate("metrics: ['loss', 'loss', 'loss', 'loss', 'loss', 'loss']"),
+         "metrics: 6 of them, and there are 5"},
+        {"AfterWithoutEnd", "stages { id: 'sft' after: ['x', 'y'] train {} }",
+         "after: 2 names are more than the job has stages (1)"},
+        {"UnknownProfile", Export("job: 'jobs/aaaa' profiles: 'servin'"),
+         "stage \"out\": profiles: \"servin\" is not known; known: peft, serving, merged, gguf; did you mean "
+         "\"serving\"?"},
+        {"ProfileTwice", Export("job: 'jobs/aaaa' profiles: ['peft', 'peft']"),
+         "profiles: \"peft\" is there twice"},
+        {"GgufForNothing", Export("job: 'jobs/aaaa' profiles: 'peft' gguf {}"),
+         "gguf is set, but gguf is not among the profiles"},
+        {"GgufType", Export("job: 'jobs/aaaa' profiles: 'gguf' gguf { type: 9 }"),
+         "gguf.type = 9 is not known to this server; known: f32, f16, q8_0"},
+        {"ExportThreads", Export("job: 'jobs/aaaa' threads: 0"), "threads = 0 is outside [1, 256]"},
+        {"ExportOfNoJob", Export("job: 'jobs/aaab'"), "stage \"out\": job: job \"jobs/aaab\" is not known"},
+        {"ExportOfTwoSources", Export("job: 'jobs/aaaa' adapter { job: 'jobs/aaaa' }"),
+         "job is set beside model or adapter"},
+        {"ExportOfNoModel", Export("model { base: 'smolm2' }"), "model: model \"smolm2\" is not known"},
+        {"ExportOfNoStage", Export("model { stage: 'sft' }"), "model.stage: \"sft\" is no stage of this job"},
+        {"AdapterOfWeights", ExportOf("tuning { full {} }", "profiles: 'serving'"),
+         "profiles: serving holds an adapter, and stage \"sft\" has none, but whole weights; use merged or "
+         "gguf"},
+        {"AdapterOfABareModel", Export("profiles: 'peft'"),
+         "profiles: peft holds an adapter, and model \"smollm2\" has none"},
+        {"LoraFileOfWeights", Export("job: 'jobs/full' profiles: 'gguf' gguf { lora: true }"),
+         "gguf.lora: a GGUF file of an adapter holds an adapter, and jobs/full stage \"train\" has none"},
+        {"AdapterOnAnother", Export("job: 'jobs/stacked' profiles: 'peft'"),
+         "peft cannot hold the adapter of jobs/aaaa stage \"train\", which lies on top of another one"},
+        {"GgufOfAnotherFamily", Export("model { base: 'neox' } profiles: 'gguf'"),
+         "gguf files of gpt_neox models are not written; written are those of gemma2"},
         {"DecodingForNothing", Evaluate("decoding {}"), "decoding is set, but no metric generates answers"},
         {"TemperatureBelowZero", Evaluate("metrics: 'rouge_l' decoding { temperature: -1 }"),
          "decoding.temperature = -1 is outside [0, 10]"},
@@ -164,6 +216,20 @@ TEST(FieldErrorsTest, AHundredErrorsAreEnough) {
   EXPECT_THAT(std::string(got.status().message()), HasSubstr("and 156 more"));
 }
 
+// Of every name that is unknown the nearest is looked for: not of tens of thousands.
+TEST(FieldErrorsTest, AJobThatIsWrongEverywhereIsRefusedInNoTime) {
+  std::string text = kBasics;
+  for (int i = 0; i < 256; ++i) {
+    const std::string id(37, 'a' + i % 26);
+    absl::StrAppend(&text, "stages { id: '", id, i, "' train {} ");
+    for (int k = 0; k < 256; ++k) absl::StrAppend(&text, "after: '", id, 1000 + k, "' ");
+    absl::StrAppend(&text, "}");
+  }
+  const absl::Time start = absl::Now();
+  EXPECT_TRUE(absl::IsInvalidArgument(Validate(text).status()));
+  EXPECT_LT(absl::Now() - start, absl::Seconds(5));
+}
+
 TEST(FieldErrorsTest, TooManyStagesAreRefusedBeforeTheyAreLookedAt) {
   std::string text = kBasics;
   for (int i = 0; i < 257; ++i) text += "stages { id: 's" + std::to_string(i) + "' train {} }";
@@ -189,6 +255,15 @@ TEST(FieldErrorsTest, AFieldOfANewerClientIsNotIgnored) {
   const absl::Status status = ValidateSpec(spec, FakeCatalog(), int64_t{4} << 20, kSubmitTime).status();
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("stages[0].train: field number 999 is not known to this server"));
+}
+
+TEST(FieldErrorsTest, AModuleNameThatIsTooLong) {
+  const std::string name(257, 'q');
+  EXPECT_THAT(std::string(Validate(std::string(kBasics) + Train("tuning { lora { rank_by_module { key: '" +
+                                                                name + "' value: 4 } } }"))
+                              .status()
+                              .message()),
+              HasSubstr("tuning.lora.rank_by_module: a module's name has more than 256 bytes"));
 }
 
 TEST(FieldErrorsTest, ALabelTooMany) {

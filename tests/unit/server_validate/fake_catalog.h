@@ -26,6 +26,20 @@ class FakeCatalog final : public Catalog {
     adapters["jobs/aaaa"] = {.key = "tenants/default/jobs/aaaa/stages/train/artifacts/adapter",
                              .model_digest = "digest-smollm2",
                              .model_name = "smollm2"};
+    AddModel("neox", "gpt_neox", 1024, false);
+    published["jobs/aaaa"] = {.is_adapter = true,
+                              .key = "tenants/default/jobs/aaaa/stages/train/artifacts/adapter",
+                              .model_digest = "smollm2",
+                              .model_name = "smollm2",
+                              .prepared_key = "tenants/default/prepared/rows",
+                              .chat_template = "{{ messages }}",
+                              .source = "jobs/aaaa stage \"train\""};
+    published["jobs/full"] = {.key = "tenants/default/jobs/full/stages/train/artifacts/weights",
+                              .model_digest = "smollm2",
+                              .model_name = "smollm2",
+                              .source = "jobs/full stage \"train\""};
+    published["jobs/stacked"] = published["jobs/aaaa"];
+    published["jobs/stacked"].is_stacked = true;
     adapters["adapters/cafe"] = {.key = "tenants/default/adapters/cafe"};
   }
 
@@ -37,6 +51,10 @@ class FakeCatalog final : public Catalog {
   }
   absl::StatusOr<AdapterFacts> FindAdapter(const v1::AdapterRef& ref) const override {
     return Find(adapters, "adapter", ref.has_job() ? ref.job() : ref.adapter());
+  }
+
+  absl::StatusOr<PublishedFacts> FindPublished(absl::string_view job) const override {
+    return Find(published, "job", job);
   }
 
   void AddDataset(const std::string& name, const std::string& format) {
@@ -57,6 +75,7 @@ class FakeCatalog final : public Catalog {
   std::map<std::string, v1::Dataset> datasets;
   std::map<std::string, v1::Model> models;
   std::map<std::string, AdapterFacts> adapters;
+  std::map<std::string, PublishedFacts> published;
 
  private:
   template <typename T>

@@ -40,6 +40,38 @@ TEST(ReferencesTest, DatasetsOfAMixtureBecomeDigestsInOrder) {
   EXPECT_EQ(stage.loss_on(), v1::LOSS_ON_COMPLETION) << "as the first dataset's rows";
 }
 
+TEST(ReferencesTest, ExportsKnowWhatTheyAreMadeOf) {
+  const auto stages = Stages(
+      "stages { id: 'sft' train { data { source: 'chat' chat_template: 'own' } } }"
+      "stages { id: 'out' export { model { stage: 'sft' } profiles: 'gguf' } }"
+      "stages { id: 'bare' export {} }"
+      "stages { id: 'old' export { job: 'jobs/aaaa' profiles: ['peft', 'merged'] } }"
+      "stages { id: 'full' export { job: 'jobs/full' } }"
+      "stages { id: 'on' export { adapter { job: 'jobs/aaaa' } profiles: 'serving' } }");
+  EXPECT_EQ(stages[1].adapter_stage(), "sft");
+  EXPECT_THAT(stages[1].needs(), ElementsAre("sft"));
+  EXPECT_EQ(stages[1].chat_template(), "own") << "what training rendered with is what servers render with";
+  EXPECT_EQ(stages[1].source(), "stage \"sft\"");
+  EXPECT_TRUE(stages[1].source_is_adapter());
+  EXPECT_FALSE(stages[2].source_is_adapter());
+  EXPECT_EQ(stages[2].model_digest(), "digest-smollm2");
+  EXPECT_THAT(stages[2].adapter_key(), IsEmpty());
+  EXPECT_EQ(stages[3].adapter_key(), "tenants/default/jobs/aaaa/stages/train/artifacts/adapter");
+  EXPECT_EQ(stages[3].source_prepared_key(), "tenants/default/prepared/rows");
+  EXPECT_EQ(stages[3].chat_template(), "{{ messages }}");
+  EXPECT_EQ(stages[4].model_key(), "tenants/default/jobs/full/stages/train/artifacts/weights");
+  EXPECT_THAT(stages[4].adapter_key(), IsEmpty());
+  EXPECT_EQ(stages[5].adapter_key(), "tenants/default/jobs/aaaa/stages/train/artifacts/adapter");
+}
+
+TEST(ReferencesTest, AStackOfAdaptersIsExportedMerged) {
+  const std::string stack =
+      "stages { id: 'a' train {} } stages { id: 'b' train { model { stage: 'a' } } }"
+      "stages { id: 'out' export { model { stage: 'b' } ";
+  EXPECT_EQ(Stages(stack + "profiles: ['merged', 'gguf'] } }")[2].adapter_stage(), "b");
+  EXPECT_THAT(ErrorOf(stack + "profiles: 'serving' } }"), HasSubstr("which lies on top of another one"));
+}
+
 TEST(ReferencesTest, FormatsSayWhatIsTrained) {
   const std::vector<std::tuple<std::string, std::string, v1::LossOn>> cases = {
       {"alpaca", "", v1::LOSS_ON_ASSISTANT},
@@ -53,7 +85,8 @@ TEST(ReferencesTest, FormatsSayWhatIsTrained) {
   for (const auto& [format, options, want] : cases) {
     FakeCatalog catalog;
     catalog.AddDataset("rows", format);
-    const auto validated = Validate(std::string(kBasics) + "train { data { source: 'rows' " + options + " } }", catalog);
+    const auto validated =
+        Validate(std::string(kBasics) + "train { data { source: 'rows' " + options + " } }", catalog);
     ASSERT_TRUE(validated.ok()) << validated.status();
     EXPECT_EQ(validated->stages[0].loss_on(), want) << format << " " << options;
   }
@@ -64,7 +97,9 @@ TEST(ReferencesTest, RowsThatCannotBeTrainedOnAreRefused) {
   catalog.AddDataset("pairs", "json/preference");
   catalog.AddDataset("odd", "csv");
   const auto error = [&](const std::string& name) {
-    return std::string(Validate(std::string(kBasics) + "train { data { source: '" + name + "' } }", catalog).status().message());
+    return std::string(Validate(std::string(kBasics) + "train { data { source: '" + name + "' } }", catalog)
+                           .status()
+                           .message());
   };
   EXPECT_THAT(error("pairs"), HasSubstr("data.source: dataset \"pairs\" has preference pairs"));
   EXPECT_THAT(error("odd"), HasSubstr("say with data.columns which holds what"));

@@ -460,9 +460,13 @@ TEST_F(ModelImportTest, AFullStoreIsResourceExhaustedAndLeavesNoModel) {
 TEST_F(ModelImportTest, DamagedPartsAreHealed) {
   const auto model = Import(WriteFolder());
   const std::string key = ModelFolder("t", model->digest) + "/model.safetensors";
-  ASSERT_TRUE(store_.Put(key, "short").ok());
-  ASSERT_TRUE(Import(folder_.File("hf")).ok());
-  EXPECT_EQ(*store_.Get(key), Zeros({kEmbedding, kNorm}));
+  std::string altered = Zeros({kEmbedding, kNorm});
+  altered.back() ^= 1;
+  for (const std::string& damaged : {std::string("short"), altered}) {
+    ASSERT_TRUE(store_.Put(key, damaged).ok());
+    ASSERT_TRUE(Import(folder_.File("hf")).ok());
+    EXPECT_EQ(*store_.Get(key), Zeros({kEmbedding, kNorm}));
+  }
   ASSERT_TRUE(store_.Delete(key).ok());
   ASSERT_TRUE(Import(folder_.File("hf")).ok());
   EXPECT_TRUE(store_.Head(key).ok());

@@ -197,6 +197,21 @@ TEST_F(AgentMachineTest, ProgressNotSentYetIsOverwrittenByNewer) {
   EXPECT_THAT(Effects(), ElementsAre("hello", "event 1", "event 2"));
 }
 
+// The server may have stored it: its number must not come to mean another event.
+TEST_F(AgentMachineTest, ProgressThatWasSentIsNotOverwritten) {
+  Connect();
+  Run("a");
+  machine_.OnTaskEvent("a", ProgressAt(1), now_);
+  machine_.OnTaskEvent("a", ProgressAt(2), now_);
+  EXPECT_THAT(Effects(), ElementsAre("event 1", "event 2"));
+  machine_.OnDisconnected(now_);
+  machine_.OnTaskEvent("a", ProgressAt(3), now_);
+  machine_.OnTaskEvent("a", ProgressAt(4), now_);
+  Connect({"a"});
+  EXPECT_THAT(Effects(), ElementsAre("hello", "event 1", "event 2", "event 3"));
+  EXPECT_EQ(event_.event().progress().step(), 4);
+}
+
 // An edge that was held up takes the effects of both streams at once.
 TEST_F(AgentMachineTest, WhatWasMeantForABrokenStreamDoesNotOpenTheNextOne) {
   Connect();

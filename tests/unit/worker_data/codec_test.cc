@@ -4,6 +4,8 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/unit/worker_data/byte_model.h"
+#include "worker/data/chunk.h"
 #include "worker/data/encode_row.h"
 
 namespace vernier::data {
@@ -20,102 +22,6 @@ const char kStripping[] =
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + (m.content if loop.last else "
     "m.content.split('|')[-1]) + "
     "'<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-
-// A byte-level BPE without merges: a token a byte, and the two markers.
-std::string TokenizerJson() {
-  Json vocab = Json::object();
-  int id = 0;
-  int shifted = 256;
-  for (int byte = 0; byte < 256; ++byte) {
-    const bool plain = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-    const int code = plain ? byte : shifted++;
-    std::string character;
-    if (code < 0x80) {
-      character = std::string(1, static_cast<char>(code));
-    } else {
-      character = {static_cast<char>(0xC0 | (code >> 6)), static_cast<char>(0x80 | (code & 0x3F))};
-    }
-    vocab[character] = id++;
-  }
-  Json added = Json::array();
-  for (const char* token : {"<|im_start|>", "<|im_end|>"}) {
-    added.push_back({{"id", id++},
-                     {"content", token},
-                     {"single_word", false},
-                     {"lstrip", false},
-                     {"rstrip", false},
-                     {"normalized", false},
-                     {"special", true}});
-  }
-  return Json({{"version", "1.0"},
-               {"truncation", nullptr},
-               {"padding", nullptr},
-               {"added_tokens", added},
-               {"normalizer", nullptr},
-               {"pre_tokenizer",
-                {{"type", "ByteLevel"},
-                 {"add_prefix_space", false},
-                 {"trim_offsets", true},
-                 {"use_regex", true}}},
-               {"post_processor", nullptr},
-               {"decoder",
-                {{"type", "ByteLevel"},
-                 {"add_prefix_space", true},
-                 {"trim_offsets", true},
-                 {"use_regex", true}}},
-               {"model",
-                {{"type", "BPE"},
-                 {"dropout", nullptr},
-                 {"unk_token", nullptr},
-                 {"continuing_subword_prefix", nullptr},
-                 {"end_of_word_suffix", nullptr},
-                 {"fuse_unk", false},
-                 {"byte_fallback", false},
-                 {"ignore_merges", false},
-                 {"vocab", vocab},
-                 {"merges", Json::array()}}}})
-      .dump();
-}
-
-CodecFiles Files(const char* chat_template) {
-  CodecFiles files;
-  files.tokenizer_json = TokenizerJson();
-  Json config = {{"eos_token", "<|im_end|>"}};
-  if (chat_template != nullptr) config["chat_template"] = chat_template;
-  files.tokenizer_config_json = config.dump();
-  return files;
-}
-
-std::unique_ptr<ModelCodec> Create(const CodecFiles& files) {
-  auto codec = CreateCodec(files, nullptr);
-  EXPECT_TRUE(codec.ok()) << codec.status();
-  return *std::move(codec);
-}
-
-Row ParseOk(const std::string& line) {
-  auto row = ParseRow(line);
-  EXPECT_TRUE(row.ok()) << row.status();
-  return *std::move(row);
-}
-
-// The trained tokens' text, "^" before each run.
-std::string Trained(const Codec& codec, const Row& row, const EncodeOptions& options) {
-  const auto laid = LayOutRow(row, options, codec);
-  const auto encoded = EncodeRow(row, options, codec);
-  if (!encoded.ok()) return std::string(encoded.status().message());
-  const auto tokens = codec.Tokenize(laid->text);
-  std::string shown;
-  bool inside = false;
-  for (size_t t = 0; t < tokens->ids.size(); ++t) {
-    const bool trained = encoded->weights[t] > 0;
-    if (trained && !inside) shown += "^";
-    inside = trained;
-    if (!trained) continue;
-    const size_t end = t + 1 < tokens->begins.size() ? tokens->begins[t + 1] : laid->text.size();
-    absl::StrAppend(&shown, laid->text.substr(tokens->begins[t], end - tokens->begins[t]));
-  }
-  return shown;
-}
 
 const char kTwoTurns[] =
     R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "x|one", "weight": W},
@@ -134,19 +40,23 @@ TEST(CodecTest, TrainsEveryTurnThroughItsEndOfTurnToken) {
   EXPECT_EQ(Trained(*codec, TwoTurns("0"), {v1::LOSS_ON_ASSISTANT}), "^y|two<|im_end|>");
 }
 
-// Prints arguments as they stand, and adds to content: fails on objects and on null, as published templates do.
+// Prints arguments as they stand, and adds to content: fails on objects and on null, as published templates
+// do.
 const char kTextArguments[] =
-    "{% for m in messages %}{% if m.tool_calls %}<|im_start|>assistant\n{% for c in m.tool_calls %}{{ m.content + "
-    "c.function.name + c.function.arguments }}{% endfor %}<|im_end|>\n{% else %}{{ '<|im_start|>' + m.role + '\n' + "
-    "m.content + '<|im_end|>\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif "
+    "{% for m in messages %}{% if m.tool_calls %}<|im_start|>assistant\n{% for c in m.tool_calls %}{{ "
+    "m.content + "
+    "c.function.name + c.function.arguments }}{% endfor %}<|im_end|>\n{% else %}{{ '<|im_start|>' + m.role + "
+    "'\n' + "
+    "m.content + '<|im_end|>\n' }}{% endif %}{% endfor %}{% if add_generation_prompt "
+    "%}<|im_start|>assistant\n{% endif "
     "%}";
 
 TEST(CodecTest, ATemplateThatTakesNoObjectsSeesArgumentsAsText) {
   const auto codec = Create(Files(kTextArguments));
   for (const char* const arguments : {R"({"b": 1, "a": ["x", null]})", R"("{\"b\":1,\"a\":[\"x\",null]}")"}) {
-    const Row row = ParseOk(
-        absl::StrCat(R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null,"tool_calls":[)",
-                     R"({"type":"function","function":{"name":"f","arguments":)", arguments, "}}]}]}"));
+    const Row row = ParseOk(absl::StrCat(
+        R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null,"tool_calls":[)",
+        R"({"type":"function","function":{"name":"f","arguments":)", arguments, "}}]}]}"));
     EXPECT_EQ(Trained(*codec, row, {v1::LOSS_ON_ASSISTANT}), R"(^f{"b": 1, "a": ["x", null]}<|im_end|>)");
   }
 }
@@ -172,7 +82,7 @@ TEST(CodecTest, ARewrittenTurnIsRefusedOnlyWhenItIsTrained) {
   const auto codec = Create(Files(kStripping));
   const std::string refused = Trained(*codec, TwoTurns(), {v1::LOSS_ON_ASSISTANT});
   EXPECT_THAT(refused, HasSubstr("messages[1]: the chat template shows this assistant turn otherwise"));
-  EXPECT_THAT(refused, HasSubstr("set data.turns: last"));
+  EXPECT_THAT(refused, HasSubstr("set data.turns: expand"));
   EXPECT_EQ(Trained(*codec, TwoTurns("0"), {v1::LOSS_ON_ASSISTANT}), "^y|two<|im_end|>");
   EXPECT_EQ(Trained(*codec, TwoTurns(), {v1::LOSS_ON_COMPLETION}), "^y|two<|im_end|>");
   EXPECT_EQ(Trained(*codec, TwoTurns(), {v1::LOSS_ON_ASSISTANT, v1::TURNS_LAST}), "^y|two<|im_end|>");
@@ -189,6 +99,54 @@ TEST(CodecTest, TurnsLastFindsTheLastTurnOnly) {
   ASSERT_TRUE(rendered.ok()) << rendered.status();
   ASSERT_EQ(rendered->turns.size(), 1u);
   EXPECT_EQ(rendered->turns[0].message, 3u);
+}
+
+TEST(CodecTest, AJobsOwnTemplateDecidesTheMaskWithItsBlocks) {
+  // Other than the model's: it trains the header, and of the answer the end only.
+  CodecFiles files = Files(kTemplate);
+  files.chat_template_override =
+      "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}A:{% endgeneration %}{{ "
+      "m.content }}"
+      "{% generation %}!{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}";
+  const auto codec = Create(files);
+  EXPECT_EQ(Trained(*codec, TwoTurns(), {v1::LOSS_ON_ASSISTANT}), "^A:^!^A:^!");
+  EXPECT_EQ(Trained(*codec, TwoTurns("0"), {v1::LOSS_ON_ASSISTANT}), "^A:^!");
+  EXPECT_EQ(Trained(*codec, TwoTurns(), {v1::LOSS_ON_COMPLETION}), "^A:^!");
+}
+
+TEST(CodecTest, ATemplateForImagesGetsContentInParts) {
+  const auto codec = Create(Files(
+      "{% for m in messages %}<|im_start|>{{ m.role }}: {% for p in m.content %}{% if p.type == 'text' %}"
+      "{{ p.text }}{% endif %}{% endfor %}<|im_end|>{% endfor %}"
+      "{% if add_generation_prompt %}<|im_start|>assistant: {% endif %}"));
+  EXPECT_EQ(Trained(*codec, TwoTurns(), {v1::LOSS_ON_ASSISTANT}), "^x|one<|im_end|>^y|two<|im_end|>");
+  EXPECT_EQ(*codec->RenderPrompt({{{"role", "user"}, {"content", "hi"}}}),
+            "<|im_start|>user: hi<|im_end|><|im_start|>assistant: ");
+}
+
+TEST(CodecTest, ATemplateThatEndsWithNoRowEndsTheRun) {
+  const auto codec = Create(
+      Files("{% for m in messages %}{% if m.content == 'loop' %}{% for a in range(100000) %}{% for b in "
+            "range(100000) %}{% endfor %}{% endfor %}{% endif %}{{ m.content }}<|im_end|>{% endfor %}"));
+  RawChunk raw;
+  for (int i = 0; i < 5; ++i) {
+    RawChunk::Entry& entry = raw.entries.emplace_back();
+    entry.line = static_cast<uint32_t>(i);
+    entry.begin = raw.bytes.size();
+    absl::StrAppend(&raw.bytes, R"({"messages":[{"role":"user","content":")", i == 1 ? "x" : "loop",
+                    R"("},{"role":"assistant","content":"a"}]})");
+    entry.end = raw.bytes.size();
+  }
+  const absl::Status status = EncodeChunk(raw, {.max_tokens = 100}, codec.get()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("line 5: "));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("it is the 4th row with which it does"));
+  // A single one is a bad row.
+  raw.entries.resize(2);
+  const auto chunk = EncodeChunk(raw, {.max_tokens = 100}, codec.get());
+  ASSERT_TRUE(chunk.ok()) << chunk.status();
+  EXPECT_TRUE(chunk->rows[0].Has(RowFacts::kBad));
+  EXPECT_FALSE(chunk->rows[1].Has(RowFacts::kBad));
 }
 
 TEST(CodecTest, WeightIsNoPartOfTheConversation) {

@@ -18,6 +18,7 @@
 namespace vernier::data {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -244,11 +245,23 @@ TEST(PrepareScaleTest, AnUploadedDatasetThatIsDamagedIsNotPrepared) {
   run.blobs.objects[key] = file;
   run.task.mutable_prepare()->set_dataset_key(key);
   ASSERT_TRUE(run.Run().ok());
+  // Also where no more than the first rows are asked for: not one of them is used.
   run.data().set_max_rows(7);
-  run.blobs.objects[key][30] ^= 1;
-  const auto damaged = run.Run();
-  EXPECT_EQ(damaged.status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(std::string(damaged.status().message()), HasSubstr("upload it again"));
+  std::string altered = file;
+  altered[altered.size() - 20] ^= 1;
+  for (const std::string& damaged : {altered, file.substr(0, file.size() / 2), file + "{\"text\": \"more\"}\n"}) {
+    run.blobs.objects[key] = damaged;
+    std::set<std::string> phases;
+    const absl::Status status =
+        run.Run([&](const PrepareProgress& now) { phases.insert(std::string(now.phase)); }).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(key), HasSubstr("upload it again")));
+    EXPECT_THAT(phases, ElementsAre("reading"));
+  }
+  run.blobs.objects.erase(key);
+  const absl::Status gone = run.Run().status();
+  EXPECT_EQ(gone.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(gone.message()), AllOf(HasSubstr(key), HasSubstr("upload it again")));
 }
 
 // --- Duplicates.

@@ -13,7 +13,6 @@
 #include "worker/data/prepare_task.h"
 #include "worker/data/prepared_data.h"
 #include "worker/data/prepared_file.h"
-#include "worker/data/preview.h"
 
 namespace vernier::data {
 namespace {
@@ -38,7 +37,9 @@ EncodedRow Encode(const char* line, EncodeOptions options, std::optional<int32_t
   codec.bos = bos;
   const auto row = ParseRow(line);
   EXPECT_TRUE(row.ok()) << row.status();
-  const auto encoded = EncodeRow(*row, options, codec);
+  const auto laid = LayOutRow(*row, options, codec);
+  EXPECT_TRUE(laid.ok()) << laid.status();
+  const auto encoded = EncodeRow(*laid, codec);
   EXPECT_TRUE(encoded.ok()) << encoded.status();
   return *encoded;
 }
@@ -78,6 +79,19 @@ TEST(EncodeRowTest, CompletionAndEndAreTrained) {
   const EncodedRow with_bos = Encode(R"({"prompt":"ab","completion":"cd"})", {}, ByteCodec::kBos);
   EXPECT_EQ(Mask(with_bos), "...cd$");
   EXPECT_EQ(with_bos.prompt_length, 3);
+}
+
+TEST(EncodeRowTest, PromptTrainsWhatIsAskedOnly) {
+  const EncodedRow row = Encode(kChat, {.loss_on = v1::LOSS_ON_PROMPT});
+  EXPECT_EQ(Mask(row), ".system>s|<user>q|<assistant>....<user>r|<assistant>....");
+  EXPECT_EQ(Mask(Encode(R"({"prompt":"ab","completion":"cd"})", {.loss_on = v1::LOSS_ON_PROMPT})), ".b...");
+  EXPECT_THAT(
+      std::string(CheckEncodeOptions({.loss_on = v1::LOSS_ON_PROMPT}, RowFormat::kText).message()),
+      HasSubstr("rows of plain text have no assistant turn"));
+  EXPECT_THAT(std::string(CheckEncodeOptions({.loss_on = v1::LOSS_ON_PROMPT, .turns = v1::TURNS_LAST},
+                                             RowFormat::kMessages)
+                              .message()),
+              HasSubstr("data.turns: last contradicts objective.causal_lm.loss_on: prompt"));
 }
 
 TEST(EncodeRowTest, TextTrainsAllButTheFirst) {
@@ -151,7 +165,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"BlankFile", "\n\r\n", {"the dataset has no rows"}},
         {"BrokenLine",
          TextRow("a") + "\n{\"text\": x}\n",
-         {"1 of 2 rows are bad", "line 3: broken JSON at column 10", "data.on_bad_row: drop"}},
+         {"1 of 2 rows is bad", "leaves out 1 row (0 tokens", "line 3: broken JSON at column 10", "data.on_bad_row: drop"}},
         {"ManyBadRows", ManyBad(), {"30 of 31 rows", "line 2: ", "line 21: ", "... and 10 more"}},
         {"DuplicateIds",
          "{\"text\":\"a\",\"id\":1}\n{\"text\":\"b\",\"id\":1}\n",
@@ -173,7 +187,7 @@ INSTANTIATE_TEST_SUITE_P(
          {"line 2: the row is 10.0 MiB; the limit is 8.0 MiB"}},
         {"Overlong",
          TextRow("a") + TextRow("abcdefghijkl"),
-         {"1 of 2 rows are longer than max_tokens = 8", "line 2: 13 tokens",
+         {"1 of 2 rows is longer than max_tokens = 8", "line 2: 13 tokens",
           "truncate (loses 5 tokens), split (loses 0) or drop (loses 13)", "The longest row has 13"},
          MaxTokens8},
         {"AllDropped", "{broken\n{broken too\n", {"no row is left to train on"}, DropBad},
@@ -445,7 +459,6 @@ TEST(CheckDataTest, CountsWithoutFailingWithAndWithoutACodec) {
   EXPECT_EQ(without->num_bad_rows(), 1);
   EXPECT_EQ(without->num_tokens(), 0);
   EXPECT_EQ(without->samples_size(), 0);
-  EXPECT_EQ(CheckInputOf("/nonexistent/x.jsonl").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(CheckDataTest, EveryPolicyForOverlongRowsIsCounted) {
@@ -474,34 +487,6 @@ TEST(CheckDataTest, ValidationRowsAmongTheOthersAreFound) {
   ASSERT_EQ(report->contaminations_size(), 2);
   EXPECT_EQ(report->contaminations(0).row(), "validation line 1");
   EXPECT_EQ(report->contaminations(0).other(), "line 3");
-}
-
-TEST(PreviewTest, SegmentsTogetherAreTheRenderedText) {
-  const ByteCodec codec;
-  const auto preview = RenderPreview(
-      R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"yes"}]})", {}, codec, {});
-  ASSERT_TRUE(preview.ok()) << preview.status();
-  EXPECT_EQ(preview->implicit_system_prompt, "be kind");
-  ASSERT_EQ(preview->segments.size(), 2u);
-  EXPECT_EQ(preview->segments[0].text, "<system>be kind|<user>q|<assistant>");
-  EXPECT_FALSE(preview->segments[0].trained());
-  EXPECT_EQ(preview->segments[1].text, "yes|");
-  EXPECT_TRUE(preview->segments[1].trained());
-  EXPECT_EQ(preview->num_trained_tokens, 4);
-  EXPECT_EQ(RenderPreview("{", {}, codec, {}).status().code(), absl::StatusCode::kInvalidArgument);
-}
-
-TEST(PreviewTest, RowsAreCountedAsTheFileHasThem) {
-  const std::string file = TextRow("one") + "\n{broken\n" + TextRow("three");
-  const ByteCodec codec;
-  const auto row = [&](int64_t wanted) {
-    const auto source = OpenSource(ReadFromMemory(file), static_cast<int64_t>(file.size()));
-    return PreviewRow(**source, wanted, {}, codec, {});
-  };
-  ASSERT_TRUE(row(3).ok()) << row(3).status();
-  EXPECT_EQ(row(3)->segments[1].text, "hree");
-  EXPECT_THAT(std::string(row(2).status().message()), HasSubstr("row 2 (line 3): broken JSON"));
-  EXPECT_THAT(std::string(row(4).status().message()), HasSubstr("there are 3 rows"));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Files of every format give the same rows; damaged and hostile ones are refused in one sentence.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -10,6 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "tests/testing/temp_folder.h"
+#include "worker/data/check.h"
 #include "worker/data/formats/csv_reader.h"
 #include "worker/data/rows.h"
 #include "worker/data/sources/source.h"
@@ -199,6 +202,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"Pickle", "\x80\x04\x95", "a Python pickle"},
         {"Gguf", "GGUF\x03", "a GGUF model, not rows"},
         {"Nul", std::string("a\0b", 3), "NUL bytes"},
+        {"Latin1", "nom,pr\xE9nom,ville\n", "the file is not UTF-8 (byte 6 begins no character)"},
         {"Prose", "Once upon a time\nthere was\n", "for one text a line set data.format: lines"},
         {"PrettyJson", "{\n  \"text\": \"a\"\n}\n", "one JSON object spread over lines"},
         {"ArrayCutOff", "[{\"text\":\"a\"},{\"te", "the JSON array ends in line 1 without its ]"},
@@ -401,6 +405,18 @@ TEST(RecogniseTest, DatasetFormatsNameFileAndForm) {
   EXPECT_EQ(FormOfDatasetFormat("csv/preference"), "preference");
   EXPECT_EQ(FormOfDatasetFormat("text"), "text");
   EXPECT_EQ(FormOfDatasetFormat("parquet"), "");
+}
+
+// A pipe without a writer would be waited for, for ever.
+TEST(CheckInputTest, OnlyRegularFilesAreRead) {
+  const TempFolder folder;
+  ASSERT_EQ(::mkfifo(folder.File("pipe.jsonl").c_str(), 0600), 0);
+  for (const std::string& path : {folder.File("pipe.jsonl"), folder.path(), std::string("/dev/zero")}) {
+    const absl::Status status = CheckInputOf(path).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << path;
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(path), HasSubstr("not a regular file")));
+  }
+  EXPECT_EQ(CheckInputOf(folder.File("nothing")).status().code(), absl::StatusCode::kNotFound);
 }
 
 }  // namespace

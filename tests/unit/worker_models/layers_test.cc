@@ -1,5 +1,6 @@
 // Our layers against the same thing written with plain tensor operations in double precision: values and
 // gradients.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -41,7 +42,7 @@ void ExpectSame(const Layer& layer, const Layer& reference, const std::vector<at
                 double tolerance) {
   std::vector<at::Tensor> exact;
   for (const at::Tensor& input : inputs) exact.push_back(input.to(at::kDouble));
-  torch::manual_seed(9);
+  at::manual_seed(9);
   const at::Tensor grad = torch::randn(reference(exact).sizes(), at::kDouble).to(inputs[0].scalar_type());
   const LayerRun got = RunLayer(layer, inputs, grad);
   const LayerRun want = RunLayer(reference, exact, grad);
@@ -58,7 +59,7 @@ void ExpectSame(const Layer& layer, const Layer& reference, const std::vector<at
 class LayersTest : public ::testing::TestWithParam<at::ScalarType> {
  protected:
   void SetUp() override {
-    torch::manual_seed(4);
+    at::manual_seed(4);
     at::set_num_threads(1);  // computes layers so small fastest
   }
   void TearDown() override { at::set_num_threads(threads_before_); }
@@ -251,7 +252,7 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, LayersTest, ::testing::Values(at::kFloat, at::k
                          [](const auto& info) { return info.param == at::kFloat ? "Fp32" : "Bf16"; });
 
 TEST(LayersTest, ResultsDoNotDependOnTheNumberOfThreads) {
-  torch::manual_seed(5);
+  at::manual_seed(5);
   const at::Tensor x = torch::randn({300, 512}), weight = torch::randn({512}),
                    grad = torch::randn({300, 512});
   const int before = at::get_num_threads();

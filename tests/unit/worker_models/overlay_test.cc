@@ -21,7 +21,7 @@ struct LinearCase {
 class OverlayLinearTest : public ::testing::TestWithParam<LinearCase> {};
 
 TEST_P(OverlayLinearTest, IsTheProductPlusTheBiasInTheDtypeOfX) {
-  torch::manual_seed(1);
+  at::manual_seed(1);
   const LinearSite site = {.in_features = 5, .out_features = 3, .weight_is_io = GetParam().weight_is_io};
   const at::Tensor x = torch::randn({4, 5}).to(GetParam().dtype);
   const at::Tensor weight_OI = torch::randn({3, 5}).to(GetParam().dtype);

@@ -25,9 +25,27 @@ TEST(TorchCallTest, MemoryThatCannotBeHadIsResourceExhausted) {
     return absl::OkStatus();
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("step: out of memory; lower micro_batch_tokens"));
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::AllOf(HasSubstr("step: out of memory, 131072.0 TiB more were asked for; lower "
+                                         "micro_batch_tokens or data.max_tokens"),
+                               ::testing::Not(HasSubstr("alloc_cpu"))));
   EXPECT_EQ(TorchCall("step", []() -> absl::Status { throw std::bad_alloc(); }).code(),
             absl::StatusCode::kResourceExhausted);
+}
+
+TEST(TorchCallTest, OutOfMemoryIsOneSentenceWithoutTheAllocatorsWords) {
+  const auto text = [](absl::string_view message) {
+    return std::string(OutOfMemory("step", message).message());
+  };
+  EXPECT_EQ(
+      text("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+           "tried to allocate 4194304 bytes. Error code 12 (Cannot allocate memory)"),
+      "step: out of memory, 4.0 MiB more were asked for; lower micro_batch_tokens or data.max_tokens");
+  EXPECT_EQ(text("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.10 GiB"),
+            "step: out of memory, 2.5 GiB more were asked for; lower micro_batch_tokens or data.max_tokens");
+  for (const char* const odd :
+       {"", "out of memory", "tried to allocate", "tried to allocate much", "tried to allocate 3"})
+    EXPECT_EQ(text(odd), "step: out of memory; lower micro_batch_tokens or data.max_tokens") << odd;
 }
 
 TEST(TorchCallTest, AnyOtherExceptionIsInternal) {

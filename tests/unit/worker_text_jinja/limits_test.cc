@@ -23,6 +23,26 @@ std::string Repeat(const std::string& text, int times) {
   return all;
 }
 
+// Does something a hundred thousand times, with large texts and a large mapping at hand.
+std::string Loop(const std::string& body) {
+  return absl::StrCat(
+      "{% set a = 'x' * 30000000 %}{% set b = 'x' * 30000000 %}{% set c = 'x' * 29999999 + 'y' %}"
+      "{% set many = dict(range(20000) | map('string') | batch(2)) %}{% for i in range(100000) %}",
+      body, "{% endfor %}");
+}
+
+std::string ManyNames(int count) {
+  std::string all = "v";
+  for (int i = 0; i < count; ++i) absl::StrAppend(&all, ", v", i);
+  return all;
+}
+
+std::string ManySets(int count) {
+  std::string all;
+  for (int i = 0; i < count; ++i) absl::StrAppend(&all, "{% set v", i, " = 1 %}");
+  return all;
+}
+
 struct LimitCase {
   std::string name, text, want;
 };
@@ -97,8 +117,61 @@ INSTANTIATE_TEST_SUITE_P(
         {"ManySigns", absl::StrCat("{{ ", Repeat("-", 5000), "1 }}"), "nested deeper than 100 levels"},
         {"ManyFilters", absl::StrCat("{{ 1", Repeat(" | abs", 5000), " }}"),
          "more than 400 operators in a row"},
+        // Single steps that would take long or much, many times.
+        {"ComparedTexts", Loop("{% if a == b %}{% endif %}"), kSteps},
+        {"OrderedTexts", Loop("{% if a < b %}{% endif %}"), kSteps},
+        {"MeasuredText", Loop("{% if a | length %}{% endif %}"), kSteps},
+        {"TextAsKey", Loop("{% if {a: 1}[b] %}{% endif %}"), kSteps},
+        {"TextAsKeyOfMany", Loop("{% if many[b] %}{% endif %}"), kSteps},
+        {"TextAsKeyOfGet", Loop("{% if many.get(b) %}{% endif %}"), kSteps},
+        {"TextAsArgument", Loop("{% if 'x'.find(a) %}{% endif %}"), kSteps},
+        {"TextMarkedSafe", Loop("{% if a | safe %}{% endif %}"), kSteps},
+        {"TextAsNumber", Loop("{% if (' ' * 30000000) | int %}{% endif %}"), kSteps},
+        {"TextTested", Loop("{% if a is eq(b) %}{% endif %}"), kSteps},
+        {"TextInLowerCase", Loop("{% if [a, a, a, a] | max %}{% endif %}"), kSteps},
+        {"TextStartsWithMany", Loop("{% if a.startswith((c, c, c, c, c, c, c, c)) %}{% endif %}"), kSteps},
+        {"LongSeparator", Loop("{% if a.join(['', '']) %}{% endif %}"), kSteps},
+        {"ManyKeywords", Loop("{% if dict(**many) %}{% endif %}"),
+         "a call has more than 1024 named arguments"},
+        {"ManyNumbersAsKeys",
+         "{% set d = dict(range(100000) | batch(2)) %}{% for i in range(100000) %}{% for j in "
+         "range(100000) %}{% if d[-1] %}{% endif %}{% endfor %}{% endfor %}",
+         kSteps},
+        {"NearMatches",
+         "{% set a = 'a' * 4000000 %}{% set b = 'a' * 2000000 + 'b' %}{% for i in range(1000) %}"
+         "{% if b in a or a.find(b) > 0 or a.count(b) or a.split(b) | length > 1 or a.replace(b, '') == '' "
+         "or "
+         "a.partition(b)[1] %}{% endif %}{% endfor %}",
+         kSteps},
+        {"NearMatchesFromTheRight",
+         "{% set a = 'a' * 4000000 %}{% set b = 'b' + 'a' * 2000000 %}{{ a.rfind(b) }}", kSteps},
+        {"NearMatchesOfManyCharacters",
+         "{% set a = 'b' * 4000000 %}{{ a.strip('a' * 2000000 + 'b') | length }}", kSteps},
+        {"ManyParts", "{{ ('a' * 60000000).split('a') | length }}", kSteps},
+        {"ManyPartsFromTheRight", "{{ ('a' * 60000000).rsplit('a', 50000000) | length }}", kSteps},
+        {"ManyLines", "{{ ('\\n' * 60000000).splitlines() | length }}", kSteps},
+        {"ManyIndentedLines", "{{ ('\\n' * 60000000) | indent | length }}", kSteps},
+        {"ManySlices", "{{ [] | slice(9000000) | list | length }}", kSteps},
+        {"ManyPairs",
+         "{% set d = dict(range(100000) | batch(2)) %}{% set ns = namespace(l=[]) %}{% for i in "
+         "range(100) %}{% set ns.l = ns.l + [d.items()] %}{% endfor %}",
+         kSteps},
+        {"ManyAttributes", "{% set ns = namespace(dict(range(2000) | map('string') | batch(2))) %}",
+         "a namespace has more than 256 attributes"},
+        {"ManyParameters",
+         absl::StrCat("{% macro m(", ManyNames(20000),
+                      ") %}{% endmacro %}{% for i in range(100000) "
+                      "%}{{ m() }}{% endfor %}"),
+         kSteps},
+        {"ManyVariables", absl::StrCat("{% for i in range(100000) %}", ManySets(20000), "{% endfor %}"),
+         kSteps},
     }),
     [](const auto& info) { return info.param.name; });
+
+TEST(JinjaLimitTest, TheClockEndsATemplateWhoseStepsAreSlow) {
+  Budget budget(-absl::Seconds(1));
+  EXPECT_THAT(std::string(budget.Spend(1).message()), testing::HasSubstr("of CPU time; it may loop"));
+}
 
 TEST(JinjaLimitTest, AConversationOfManyMessagesIsFarFromTheLimits) {
   // 4,096 messages, which is all a row may hold, through a template that copies the list and looks around in

@@ -84,8 +84,8 @@ class TrainerProcessTest : public testing::Test {
     return *pid;
   }
   static std::string Wait(pid_t pid) {
-    bool clean = false;
-    std::string how = WaitChild(pid, &clean);
+    int exit_code = 0;
+    std::string how = WaitChild(pid, &exit_code);
     ReapChild(pid);
     return how;
   }

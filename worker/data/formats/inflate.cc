@@ -19,15 +19,14 @@ constexpr absl::string_view kZstdMagic = "\x28\xB5\x2F\xFD";
 // Of the window a zstd frame may ask for: 128 MiB, what `zstd` itself decompresses without being told more.
 constexpr int kMaxZstdWindowLog = 27;
 
-absl::Status Bad(absl::string_view reason) { return absl::InvalidArgumentError(reason); }
-
 class GzipInflater final : public Inflater {
  public:
   GzipInflater() { VN_CHECK(inflateInit2(&stream_, 15 + 16) == Z_OK); }
   ~GzipInflater() override { inflateEnd(&stream_); }
 
   absl::Status CheckEnd() const override {
-    return inside_ ? Bad("the gzip stream ends in the middle: the file is cut off") : absl::OkStatus();
+    return inside_ ? absl::InvalidArgumentError("the gzip stream ends in the middle: the file is cut off")
+                   : absl::OkStatus();
   }
 
  protected:
@@ -36,7 +35,8 @@ class GzipInflater final : public Inflater {
     if (padding_) {
       // Some tools fill up the last block with zeros.
       const size_t other = in->find_first_not_of('\0');
-      if (other != absl::string_view::npos) return Bad("other bytes follow the gzip stream");
+      if (other != absl::string_view::npos)
+        return absl::InvalidArgumentError("other bytes follow the gzip stream");
       *in = {};
       return absl::OkStatus();
     }
@@ -44,7 +44,8 @@ class GzipInflater final : public Inflater {
       padding_ = true;
       return Decompress(in, max_bytes, out);
     }
-    if (!inside_ && any_ && in->front() != kGzipMagic[0]) return Bad("other bytes follow the gzip stream");
+    if (!inside_ && any_ && in->front() != kGzipMagic[0])
+      return absl::InvalidArgumentError("other bytes follow the gzip stream");
     inside_ = any_ = true;
     const size_t before = out->size();
     out->resize(before + max_bytes);
@@ -61,8 +62,9 @@ class GzipInflater final : public Inflater {
       return absl::OkStatus();
     }
     if (result == Z_OK || result == Z_BUF_ERROR) return absl::OkStatus();
-    return Bad(absl::StrCat("the gzip stream is damaged (",
-                            stream_.msg == nullptr ? absl::StrCat("zlib error ", result) : stream_.msg, ")"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the gzip stream is damaged (",
+                     stream_.msg == nullptr ? absl::StrCat("zlib error ", result) : stream_.msg, ")"));
   }
 
  private:
@@ -81,7 +83,8 @@ class ZstdInflater final : public Inflater {
   ~ZstdInflater() override { ZSTD_freeDStream(stream_); }
 
   absl::Status CheckEnd() const override {
-    return wants_more_ ? Bad("the zstd stream ends in the middle: the file is cut off") : absl::OkStatus();
+    return wants_more_ ? absl::InvalidArgumentError("the zstd stream ends in the middle: the file is cut off")
+                       : absl::OkStatus();
   }
 
  protected:
@@ -94,8 +97,8 @@ class ZstdInflater final : public Inflater {
     in->remove_prefix(input.pos);
     out->resize(before + output.pos);
     if (ZSTD_isError(result) != 0) {
-      return Bad(absl::StrCat("the zstd stream is damaged or followed by other bytes (",
-                              ZSTD_getErrorName(result), ")"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the zstd stream is damaged or followed by other bytes (", ZSTD_getErrorName(result), ")"));
     }
     // Asked without input between two frames, zstd already wants the next.
     if (input.pos > 0 || output.pos > 0) wants_more_ = result != 0;
@@ -139,12 +142,13 @@ absl::Status Inflater::Step(absl::string_view* in, size_t max_bytes, std::string
   num_in_ += static_cast<int64_t>(in_before - in->size());
   num_out_ += static_cast<int64_t>(out->size() - out_before);
   if (num_out_ > kFreeInflatedBytes && num_out_ / kMaxInflateRatio > num_in_) {
-    return Bad(absl::StrCat("decompresses to more than ", kMaxInflateRatio, " times its size (",
-                            HumanBytes(num_out_),
-                            " so far): refused as a bomb; decompress it yourself if it is none"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "decompresses to more than ", kMaxInflateRatio, " times its size (", HumanBytes(num_out_),
+        " so far): refused as a bomb; decompress it yourself if it is none"));
   }
   if (num_out_ > kMaxInflatedBytes) {
-    return Bad(absl::StrCat("decompresses to more than ", HumanBytes(kMaxInflatedBytes), "; split it"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("decompresses to more than ", HumanBytes(kMaxInflatedBytes), "; split it"));
   }
   return absl::OkStatus();
 }

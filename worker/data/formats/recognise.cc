@@ -21,8 +21,6 @@ constexpr int kMaxSniffedRows = 20;
 constexpr absl::string_view kDelimiters = ",\t;|";
 constexpr absl::string_view kUtf8Mark = "\xEF\xBB\xBF";
 
-absl::Status Bad(absl::string_view reason) { return absl::InvalidArgumentError(reason); }
-
 struct Magic {
   size_t offset;
   absl::string_view bytes, kind;
@@ -173,7 +171,7 @@ absl::StatusOr<Recognition> RecogniseText(absl::string_view text, bool whole, co
   } else {
     for (const Magic& magic : kForeign) {
       if (text.size() >= magic.offset && absl::StartsWith(text.substr(magic.offset), magic.bytes)) {
-        return Bad(absl::StrCat("the file is ", magic.kind));
+        return absl::InvalidArgumentError(absl::StrCat("the file is ", magic.kind));
       }
     }
     if (absl::StartsWith(text, kUtf8Mark)) text.remove_prefix(kUtf8Mark.size());
@@ -181,7 +179,7 @@ absl::StatusOr<Recognition> RecogniseText(absl::string_view text, bool whole, co
   }
   if (forced.has_value()) {
     if ((*forced == FileFormat::kParquet) != (out.file == FileFormat::kParquet)) {
-      return Bad(
+      return absl::InvalidArgumentError(
           absl::StrCat("data.format says ", FileFormatName(*forced), ", and the file ",
                        out.file == FileFormat::kParquet ? "is Parquet" : "does not start with \"PAR1\"",
                        "; remove data.format or change it"));
@@ -200,7 +198,7 @@ absl::StatusOr<Recognition> RecogniseText(absl::string_view text, bool whole, co
     }
     if (text.front() == '{') {
       if (absl::StripAsciiWhitespace(text.substr(0, text.find('\n'))) == "{") {
-        return Bad(
+        return absl::InvalidArgumentError(
             "the file is one JSON object spread over lines; JSON lines have one object a line (jq -c writes "
             "them)");
       }
@@ -224,20 +222,27 @@ absl::StatusOr<Recognition> RecogniseText(absl::string_view text, bool whole, co
   }
   const absl::string_view first_line = text.substr(0, text.find('\n'));
   if (first_line.find('\0') != absl::string_view::npos) {
-    return Bad("the file holds NUL bytes and is no Parquet: it is no file of rows");
+    return absl::InvalidArgumentError("the file holds NUL bytes and is no Parquet: it is no file of rows");
+  }
+  // What is cut off at the end of the head may be half a character.
+  constexpr size_t kLongestCharacter = 4;
+  if (const size_t at = FirstInvalidUtf8(first_line);
+      at != absl::string_view::npos && at + kLongestCharacter < first_line.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the file is not UTF-8 (byte ", at,
+                     " begins no character) and of no binary format of rows; convert it to UTF-8"));
   }
   const absl::string_view delimiters = forced == FileFormat::kTsv ? "\t" : kDelimiters;
   const std::optional<Split> split = BestSplit(text, delimiters, forced.has_value(), options);
   if (!split.has_value()) {
-    return Bad(absl::StrCat(
+    return absl::InvalidArgumentError(absl::StrCat(
         "the file is not recognised: it starts with \"", Excerpt(first_line, 40),
         "\", which starts neither JSON lines nor a JSON array, and is no header of CSV or TSV; for one "
         "text a line set data.format: lines"));
   }
   if (!forced.has_value()) {
     out.file = split->delimiter == '\t' ? FileFormat::kTsv : FileFormat::kCsv;
-    out.why = absl::StrCat("its first line is a header of ", split->num_columns,
-                           split->num_columns == 1 ? " column" : " columns");
+    out.why = absl::StrCat("its first line is a header of ", Counted(split->num_columns, "column"));
   }
   out.delimiter = split->delimiter;
   out.form = options.format.form.has_value() ? options.format.form : split->form;
@@ -291,8 +296,9 @@ absl::StatusOr<Recognition> Recognise(absl::string_view head, bool whole, const 
   bool all = false;
   VN_ASSIGN_OR_RETURN(const std::string text, InflateHead(head, whole, compression, &all));
   if (RecogniseCompression(text) != Compression::kNone) {
-    return Bad(absl::StrCat("the file is compressed twice (", CompressionName(RecogniseCompression(text)),
-                            " within ", CompressionName(compression), "); decompress it once"));
+    return absl::InvalidArgumentError(absl::StrCat("the file is compressed twice (",
+                                                   CompressionName(RecogniseCompression(text)), " within ",
+                                                   CompressionName(compression), "); decompress it once"));
   }
   absl::StatusOr<Recognition> out = RecogniseText(text, all, options);
   if (!out.ok())

@@ -96,8 +96,6 @@ constexpr Synonym kSynonyms[] = {
     {"context", "input"},
 };
 
-absl::Status Bad(absl::string_view reason) { return absl::InvalidArgumentError(reason); }
-
 // Lower case, letters and digits only: "Prompts", "prompt_" and "prompt" are near each other.
 std::string Bare(absl::string_view name) {
   std::string bare;
@@ -162,7 +160,7 @@ absl::Status NoForm(absl::Span<const std::string> columns, const RowOptions& opt
     if (IsIn(column, kFields)) continue;
     for (const absl::string_view field : kFields) {
       if (!present.contains(field) && LooksLikeSlip(column, field)) {
-        return Bad(
+        return absl::InvalidArgumentError(
             absl::StrCat("unknown column \"", Excerpt(column, 40), "\"; did you mean \"", field, "\"?"));
       }
     }
@@ -183,8 +181,9 @@ absl::Status NoForm(absl::Span<const std::string> columns, const RowOptions& opt
     }
   }
   const std::string mapping = MappingToTry(columns);
-  if (!half.empty()) return Bad(absl::StrCat(half, "; its columns: ", Listed(columns), mapping));
-  return Bad(
+  if (!half.empty())
+    return absl::InvalidArgumentError(absl::StrCat(half, "; its columns: ", Listed(columns), mapping));
+  return absl::InvalidArgumentError(
       absl::StrCat("the row has none of messages, conversations, chosen + rejected, instruction + output, "
                    "prompt + completion, "
                    "text; its columns: ",
@@ -221,10 +220,10 @@ absl::StatusOr<FormatChoice> ParseFormatChoice(absl::string_view text) {
     } else {
       std::vector<std::string> known(std::begin(kFileNames), std::end(kFileNames));
       for (const absl::string_view name : kFormNames) known.emplace_back(name);
-      return Bad(absl::StrCat("format = \"", Excerpt(text, 60), "\" is not known", DidYouMean(word, known),
-                              "; write a file format (", absl::StrJoin(kFileNames, ", "),
-                              "), a form of rows (", absl::StrJoin(kFormNames, ", "),
-                              ") or both, e.g. csv/alpaca"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("format = \"", Excerpt(text, 60), "\" is not known", DidYouMean(word, known),
+                       "; write a file format (", absl::StrJoin(kFileNames, ", "), "), a form of rows (",
+                       absl::StrJoin(kFormNames, ", "), ") or both, e.g. csv/alpaca"));
     }
   }
   return choice;
@@ -235,14 +234,15 @@ absl::StatusOr<RowOptions> MakeRowOptions(const std::map<std::string, std::strin
   RowOptions options;
   VN_ASSIGN_OR_RETURN(options.format, ParseFormatChoice(format));
   if (columns.size() > kMaxMappedColumns) {
-    return Bad(absl::StrCat("columns: ", columns.size(), " entries are more than ", kMaxMappedColumns));
+    return absl::InvalidArgumentError(
+        absl::StrCat("columns: ", columns.size(), " entries are more than ", kMaxMappedColumns));
   }
   std::map<std::string, std::string> fields;  // by column
   for (const auto& [field, column] : columns) {
     if (!IsIn(field, kFields)) {
       const std::vector<std::string> known(std::begin(kFields), std::end(kFields));
       const bool reversed = IsIn(column, kFields);
-      return Bad(absl::StrCat(
+      return absl::InvalidArgumentError(absl::StrCat(
           "columns.", Excerpt(field, 40), " is no field of a row",
           reversed ? absl::StrCat("; the field comes first: {", column, ": ", Excerpt(field, 40), "}")
                    : DidYouMean(field, known),
@@ -250,13 +250,14 @@ absl::StatusOr<RowOptions> MakeRowOptions(const std::map<std::string, std::strin
     }
     if (column.empty() || column.size() > kMaxColumnNameBytes ||
         FirstInvalidUtf8(column) != absl::string_view::npos) {
-      return Bad(absl::StrCat("columns.", field, " is no column's name: write 1 to ", kMaxColumnNameBytes,
-                              " bytes of UTF-8"));
+      return absl::InvalidArgumentError(absl::StrCat("columns.", field, " is no column's name: write 1 to ",
+                                                     kMaxColumnNameBytes, " bytes of UTF-8"));
     }
     const auto [it, inserted] = fields.try_emplace(column, field);
     if (!inserted) {
-      return Bad(absl::StrCat("columns.", field, " and columns.", it->second, " both name the column \"",
-                              Excerpt(column, 40), "\"; remove one of them"));
+      return absl::InvalidArgumentError(absl::StrCat("columns.", field, " and columns.", it->second,
+                                                     " both name the column \"", Excerpt(column, 40),
+                                                     "\"; remove one of them"));
     }
   }
   options.columns = columns;
@@ -320,8 +321,9 @@ absl::StatusOr<std::vector<std::string>> JudgeColumns(absl::Span<const std::stri
     if (present.contains(column)) continue;
     for (const std::string& other : columns) {
       if (!LooksLikeSlip(column, other)) continue;
-      return Bad(absl::StrCat("data.columns.", field, " names the column \"", Excerpt(column, 40),
-                              "\", which is not there; did you mean \"", Excerpt(other, 40), "\"?"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("data.columns.", field, " names the column \"", Excerpt(column, 40),
+                       "\", which is not there; did you mean \"", Excerpt(other, 40), "\"?"));
     }
   }
   if (!form.has_value()) return NoForm(columns, options);
@@ -341,7 +343,7 @@ absl::StatusOr<std::vector<std::string>> JudgeColumns(absl::Span<const std::stri
     if (taken.contains(column)) continue;
     for (const absl::string_view field : missing) {
       if (LooksLikeSlip(column, field)) {
-        return Bad(
+        return absl::InvalidArgumentError(
             absl::StrCat("unknown column \"", Excerpt(column, 40), "\"; did you mean \"", field, "\"?"));
       }
     }
@@ -358,8 +360,9 @@ absl::StatusOr<std::vector<std::string>> JudgeHeader(absl::Span<const std::strin
   VN_ASSIGN_OR_RETURN(std::vector<std::string> unused, JudgeColumns(columns, options, form));
   for (const auto& [field, column] : options.columns) {
     if (present.contains(column)) continue;
-    return Bad(absl::StrCat("data.columns.", field, " names the column \"", Excerpt(column, 40),
-                            "\", which is not there; its columns: ", Listed(columns)));
+    return absl::InvalidArgumentError(absl::StrCat("data.columns.", field, " names the column \"",
+                                                   Excerpt(column, 40),
+                                                   "\", which is not there; its columns: ", Listed(columns)));
   }
   return unused;
 }

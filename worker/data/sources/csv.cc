@@ -18,10 +18,7 @@
 namespace vernier::data {
 namespace {
 
-constexpr int64_t kReadBytes = int64_t{1} << 20;
 constexpr int64_t kMarkBytes = 3;  // of a byte order mark
-
-absl::Status Bad(absl::string_view reason) { return absl::InvalidArgumentError(reason); }
 
 class CsvSource final : public Source {
  public:
@@ -36,7 +33,7 @@ class CsvSource final : public Source {
       if (!more) return absl::OkStatus();
     } while (record_.blank);
     const auto bad = [&](auto&&... parts) {
-      return Bad(absl::StrCat("the header in line ", record_.line, ": ", parts...));
+      return absl::InvalidArgumentError(absl::StrCat("the header in line ", record_.line, ": ", parts...));
     };
     if (!record_.problem.empty()) return bad(record_.problem);
     for (size_t i = 0; i < record_.fields.size(); ++i) {
@@ -89,13 +86,13 @@ class CsvSource final : public Source {
 
  private:
   absl::StatusOr<std::string> Fill() {
-    VN_ASSIGN_OR_RETURN(std::string bytes, read_(read_offset_, kReadBytes));
+    VN_ASSIGN_OR_RETURN(std::string bytes, read_(read_offset_, kSourceReadBytes));
     const bool first = read_offset_ == 0;
     read_offset_ += static_cast<int64_t>(bytes.size());
     if (first && absl::StartsWith(bytes, "\xEF\xBB\xBF")) {
       has_bom_ = true;
       bytes.erase(0, kMarkBytes);
-      if (bytes.empty()) return read_(read_offset_, kReadBytes);
+      if (bytes.empty()) return read_(read_offset_, kSourceReadBytes);
     }
     return bytes;
   }
@@ -104,9 +101,8 @@ class CsvSource final : public Source {
   std::string ToJson() {
     if (!record_.problem.empty()) return record_.problem;
     if (record_.fields.size() != names_.size()) {
-      return absl::StrCat("the row has ", record_.fields.size(),
-                          record_.fields.size() == 1 ? " field" : " fields", ", the header has ",
-                          names_.size());
+      return absl::StrCat("the row has ", Counted(static_cast<int64_t>(record_.fields.size()), "field"),
+                          ", the header has ", names_.size());
     }
     json_ = "{";
     for (size_t i = 0; i < names_.size(); ++i) {

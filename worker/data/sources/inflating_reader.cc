@@ -18,7 +18,6 @@
 namespace vernier::data {
 namespace {
 
-constexpr int64_t kReadBytes = int64_t{1} << 20;
 constexpr int64_t kMaxSpooledBytes = int64_t{8} << 30;
 
 struct InflatingState {
@@ -42,7 +41,7 @@ struct InflatingState {
       if (!stepped.ok()) return Annotate(stepped, name);
       if (out.size() > before || !rest.empty()) continue;
       if (at_end) break;
-      VN_ASSIGN_OR_RETURN(input, read(read_offset, kReadBytes));
+      VN_ASSIGN_OR_RETURN(input, read(read_offset, kSourceReadBytes));
       rest = input;
       read_offset += static_cast<int64_t>(input.size());
       if (input.empty()) {
@@ -115,7 +114,7 @@ absl::StatusOr<ReadAtFn> SpooledReader(const ReadAtFn& read, int64_t* size_bytes
   const auto spool = std::make_shared<Spool>(fd);
   int64_t size = 0;
   while (true) {
-    VN_ASSIGN_OR_RETURN(const std::string bytes, read(size, kReadBytes));
+    VN_ASSIGN_OR_RETURN(const std::string bytes, read(size, kSourceReadBytes));
     if (bytes.empty()) break;
     size += static_cast<int64_t>(bytes.size());
     if (size > kMaxSpooledBytes) {

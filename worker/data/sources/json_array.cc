@@ -15,10 +15,6 @@
 namespace vernier::data {
 namespace {
 
-constexpr int64_t kReadBytes = int64_t{1} << 20;
-
-absl::Status Bad(absl::string_view reason) { return absl::InvalidArgumentError(reason); }
-
 class JsonArraySource final : public Source {
  public:
   explicit JsonArraySource(ReadAtFn read) : read_(std::move(read)) {}
@@ -31,7 +27,9 @@ class JsonArraySource final : public Source {
         finished_ = true;
         return false;
       }
-      if (c != '[') return Bad(absl::StrCat(Where(), "a JSON array of rows starts with [, not ", Shown(c)));
+      if (c != '[')
+        return absl::InvalidArgumentError(
+            absl::StrCat(Where(), "a JSON array of rows starts with [, not ", Shown(c)));
       started_ = true;
       ++position_;
       VN_ASSIGN_OR_RETURN(c, NextVisible());
@@ -39,7 +37,9 @@ class JsonArraySource final : public Source {
     } else {
       if (c == ']') return End();
       if (c == '\0') return CutOff();
-      if (c != ',') return Bad(absl::StrCat(Where(), "between rows comes a comma, not ", Shown(c)));
+      if (c != ',')
+        return absl::InvalidArgumentError(
+            absl::StrCat(Where(), "between rows comes a comma, not ", Shown(c)));
       ++position_;
       VN_ASSIGN_OR_RETURN(c, NextVisible());
     }
@@ -57,12 +57,13 @@ class JsonArraySource final : public Source {
   std::string Where() const { return absl::StrCat("broken JSON in line ", line_, ": "); }
   static std::string Shown(char c) { return absl::StrCat("\"", Excerpt(absl::string_view(&c, 1)), "\""); }
   absl::Status CutOff() const {
-    return Bad(absl::StrCat("the JSON array ends in line ", line_, " without its ]: the file is cut off"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the JSON array ends in line ", line_, " without its ]: the file is cut off"));
   }
 
   absl::StatusOr<bool> Fill() {
     if (at_end_) return false;
-    VN_ASSIGN_OR_RETURN(buffer_, read_(read_offset_, kReadBytes));
+    VN_ASSIGN_OR_RETURN(buffer_, read_(read_offset_, kSourceReadBytes));
     position_ = 0;
     if (buffer_.empty()) {
       at_end_ = true;
@@ -84,7 +85,8 @@ class JsonArraySource final : public Source {
         if (buffer_[position_++] == '\n') ++line_;
       }
       if (position_ < buffer_.size()) {
-        if (buffer_[position_] == '\0') return Bad(absl::StrCat(Where(), "a NUL byte"));
+        if (buffer_[position_] == '\0')
+          return absl::InvalidArgumentError(absl::StrCat(Where(), "a NUL byte"));
         return buffer_[position_];
       }
       VN_ASSIGN_OR_RETURN(const bool more, Fill());
@@ -96,8 +98,9 @@ class JsonArraySource final : public Source {
     ++position_;
     VN_ASSIGN_OR_RETURN(const char c, NextVisible());
     if (c != '\0') {
-      return Bad(absl::StrCat(Where(), "the array is closed, and ", Shown(c),
-                              " follows: a file is one array, or has one object a line"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(Where(), "the array is closed, and ", Shown(c),
+                       " follows: a file is one array, or has one object a line"));
     }
     finished_ = true;
     return false;
@@ -135,7 +138,8 @@ class JsonArraySource final : public Source {
         } else if (c == '{' || c == '[') {
           ++depth;
         } else if (c == '}' || c == ']') {
-          if (depth == 0 && c == '}') return Bad(absl::StrCat(Where(), "a } without its {"));
+          if (depth == 0 && c == '}')
+            return absl::InvalidArgumentError(absl::StrCat(Where(), "a } without its {"));
           if (depth == 0) done = true;
           --depth;
         } else if (c == ',' && depth == 0) {

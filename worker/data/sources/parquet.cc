@@ -1,4 +1,5 @@
-// This is one file because it is the only one that includes Arrow: its file adapter, the JSON of its values, the source.
+// This is one file because it is the only one that includes Arrow: its file adapter, the JSON of its values,
+// the source.
 #include "worker/data/sources/parquet.h"
 
 #include <arrow/api.h>
@@ -42,16 +43,14 @@ constexpr int32_t kMaxThriftString = 8 << 20;
 constexpr int32_t kMaxThriftList = 8192;
 constexpr int64_t kMagicBytes = 4, kTailBytes = 8;
 
-absl::Status Bad(absl::string_view reason) { return absl::InvalidArgumentError(reason); }
-
 // What Arrow says, in one line and of bounded length.
 absl::Status FromArrow(absl::string_view what, absl::string_view message) {
-  return Bad(absl::StrCat("Parquet: ", what, ": ", Excerpt(message, 200)));
+  return absl::InvalidArgumentError(absl::StrCat("Parquet: ", what, ": ", Excerpt(message, 200)));
 }
 
 absl::Status FromArrow(absl::string_view what, const arrow::Status& status) {
   if (status.IsOutOfMemory()) {
-    return Bad(absl::StrCat(
+    return absl::InvalidArgumentError(absl::StrCat(
         "Parquet: ", what, ": it takes more than ", HumanBytes(kMaxArrowBytes),
         " of memory; write it with smaller pages and row groups, or the file lies about its sizes"));
   }
@@ -352,8 +351,9 @@ class ParquetSource final : public Source {
       batches_ = *std::move(batches);
       for (const auto& field : batches_->schema()->fields()) {
         if (NestingOf(*field->type()) < kMaxJsonDepth) continue;
-        return Bad(absl::StrCat("Parquet: the column \"", Excerpt(field->name(), 40),
-                                "\" is nested deeper than ", kMaxJsonDepth, " levels"));
+        return absl::InvalidArgumentError(absl::StrCat("Parquet: the column \"", Excerpt(field->name(), 40),
+                                                       "\" is nested deeper than ", kMaxJsonDepth,
+                                                       " levels"));
       }
       return absl::OkStatus();
     });
@@ -366,7 +366,7 @@ class ParquetSource final : public Source {
       VN_RETURN_IF_ERROR(NextBatch());
       if (batch_ == nullptr) {
         if (row_ != num_rows_) {
-          return Bad(
+          return absl::InvalidArgumentError(
               absl::StrCat("Parquet: the footer promises ", num_rows_, " rows, and ", row_, " are there"));
         }
         return false;
@@ -383,8 +383,9 @@ class ParquetSource final : public Source {
     record->bytes = json_;
     num_out_ += static_cast<int64_t>(json_.size());
     if (num_out_ > kFreeInflatedBytes && num_out_ / kMaxInflateRatio > size_) {
-      return Bad(absl::StrCat("Parquet: its rows take more than ", kMaxInflateRatio, " times its size (",
-                              HumanBytes(num_out_), " so far): refused as a bomb"));
+      return absl::InvalidArgumentError(absl::StrCat("Parquet: its rows take more than ", kMaxInflateRatio,
+                                                     " times its size (", HumanBytes(num_out_),
+                                                     " so far): refused as a bomb"));
     }
     return true;
   }
@@ -401,21 +402,22 @@ class ParquetSource final : public Source {
  private:
   // The magic at both ends and the footer's length, before Arrow sees the file.
   absl::Status CheckEnds() {
-    if (size_ < kMagicBytes + kTailBytes) return Bad("Parquet: the file is cut off");
+    if (size_ < kMagicBytes + kTailBytes) return absl::InvalidArgumentError("Parquet: the file is cut off");
     VN_ASSIGN_OR_RETURN(const std::string tail, read_(size_ - kTailBytes, kTailBytes));
     if (static_cast<int64_t>(tail.size()) != kTailBytes || tail.substr(kMagicBytes) != "PAR1") {
-      return Bad("Parquet: the file does not end with \"PAR1\": it is cut off");
+      return absl::InvalidArgumentError("Parquet: the file does not end with \"PAR1\": it is cut off");
     }
     uint32_t length = 0;
     for (int i = 3; i >= 0; --i)
       length = length << 8 | static_cast<unsigned char>(tail[static_cast<size_t>(i)]);
     if (length > size_ - kMagicBytes - kTailBytes) {
-      return Bad(
+      return absl::InvalidArgumentError(
           absl::StrCat("Parquet: the footer's length of ", length, " bytes is more than the file has"));
     }
     if (length > kMaxFooterBytes) {
-      return Bad(absl::StrCat("Parquet: the footer has ", HumanBytes(length), "; the limit is ",
-                              HumanBytes(kMaxFooterBytes), ": write fewer columns or larger row groups"));
+      return absl::InvalidArgumentError(absl::StrCat("Parquet: the footer has ", HumanBytes(length),
+                                                     "; the limit is ", HumanBytes(kMaxFooterBytes),
+                                                     ": write fewer columns or larger row groups"));
     }
     return absl::OkStatus();
   }
@@ -423,16 +425,17 @@ class ParquetSource final : public Source {
   absl::Status ChooseColumns(const parquet::FileMetaData& metadata, std::vector<int>* leaves) {
     const parquet::SchemaDescriptor& schema = *metadata.schema();
     num_rows_ = metadata.num_rows();
-    if (num_rows_ < 0) return Bad("Parquet: the footer promises fewer than no rows");
+    if (num_rows_ < 0) return absl::InvalidArgumentError("Parquet: the footer promises fewer than no rows");
     if (schema.num_columns() > kMaxLeafColumns || schema.group_node()->field_count() > kMaxJsonKeys) {
-      return Bad(absl::StrCat("Parquet: the file has ", schema.group_node()->field_count(), " columns (",
-                              schema.num_columns(), " with those inside structs); the limit is ",
-                              kMaxJsonKeys, " (", kMaxLeafColumns, "): write only those of the rows"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("Parquet: the file has ", schema.group_node()->field_count(), " columns (",
+                       schema.num_columns(), " with those inside structs); the limit is ", kMaxJsonKeys, " (",
+                       kMaxLeafColumns, "): write only those of the rows"));
     }
     std::vector<std::string> names;
     for (int f = 0; f < schema.group_node()->field_count(); ++f)
       names.push_back(schema.group_node()->field(f)->name());
-    if (names.empty()) return Bad("Parquet: the file has no columns");
+    if (names.empty()) return absl::InvalidArgumentError("Parquet: the file has no columns");
     VN_ASSIGN_OR_RETURN(unused_, JudgeHeader(names, options_));
     for (int i = 0; i < schema.num_columns(); ++i) {
       const std::string& root = schema.GetColumnRoot(i)->name();

@@ -16,6 +16,9 @@
 
 namespace vernier::data {
 
+// What sources ask for at once.
+inline constexpr int64_t kSourceReadBytes = int64_t{1} << 20;
+
 // Reads at most `max_bytes` from `offset`; fewer only at the end, "" from there on. Called with rising
 // offsets, except for Parquet, which is read from its end.
 using ReadAtFn = std::function<absl::StatusOr<std::string>(int64_t offset, int64_t max_bytes)>;

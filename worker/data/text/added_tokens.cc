@@ -3,16 +3,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "worker/data/text/library_unicode.h"
 #include "worker/data/text/utf8.h"
 
 namespace vernier::data {
 namespace {
-
-// Places between two looks at the budget.
-constexpr size_t kPlacesPerLook = 256;
 
 bool EndsWithWord(absl::string_view text) {
   size_t size = 0;
@@ -47,46 +42,85 @@ size_t SpaceAfter(absl::string_view text, size_t at) {
 }  // namespace
 
 AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns) : patterns_(std::move(patterns)) {
+  std::vector<std::vector<std::pair<unsigned char, uint32_t>>> children(1);
   for (size_t i = 0; i < patterns_.size(); ++i) {
-    trie_.Add(patterns_[i].text, static_cast<int32_t>(i));
+    uint32_t state = kRoot;
+    for (const char c : patterns_[i].text) {
+      const auto byte = static_cast<unsigned char>(c);
+      const auto [edge, is_new] =
+          edges_.try_emplace(uint64_t{state} << 8 | byte, static_cast<uint32_t>(states_.size()));
+      if (is_new) {
+        children[state].emplace_back(byte, edge->second);
+        children.emplace_back();
+        states_.emplace_back();
+      }
+      state = edge->second;
+    }
+    if (states_[state].pattern < 0) states_[state].pattern = static_cast<int>(i);
     starts_[static_cast<unsigned char>(patterns_[i].text[0])] = true;
+  }
+  AddFailures(children);
+}
+
+void AddedTokenMatcher::AddFailures(
+    const std::vector<std::vector<std::pair<unsigned char, uint32_t>>>& children) {
+  std::vector<uint32_t> queue = {kRoot};
+  for (size_t i = 0; i < queue.size(); ++i) {
+    const uint32_t state = queue[i];
+    for (const auto& [byte, next] : children[state]) {
+      queue.push_back(next);
+      State& found = states_[next];
+      found.fail = state == kRoot ? kRoot : Next(states_[state].fail, byte);
+      if (found.pattern >= 0) {
+        // A match that begins further left than any other: only a longer one from there can replace it.
+        found.fail = kDead;
+      } else if (found.fail != kDead) {
+        // A pattern that ends here and begins later. It counts unless the text goes on along this path.
+        found.pattern = states_[found.fail].pattern;
+      }
+    }
   }
 }
 
-absl::Status AddedTokenMatcher::Find(absl::string_view text, CpuBudget& budget,
-                                     std::vector<AddedTokenMatch>* found) const {
+uint32_t AddedTokenMatcher::Next(uint32_t state, unsigned char byte) const {
+  while (state != kDead) {
+    if (state == kRoot && !starts_[byte]) return kRoot;
+    const auto edge = edges_.find(uint64_t{state} << 8 | byte);
+    if (edge != edges_.end()) return edge->second;
+    state = states_[state].fail;
+  }
+  return kDead;
+}
+
+AddedTokenMatcher::Hit AddedTokenMatcher::Search(absl::string_view text, size_t at) const {
+  Hit hit;
+  for (uint32_t state = kRoot; at < text.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    if (state == kRoot && !starts_[byte]) continue;
+    state = Next(state, byte);
+    if (state == kDead) break;
+    if (states_[state].pattern >= 0) hit = {states_[state].pattern, at + 1};
+  }
+  return hit;
+}
+
+void AddedTokenMatcher::Find(absl::string_view text, std::vector<AddedTokenMatch>* found) const {
   found->clear();
   size_t done = 0;  // everything before is in `found`
-  size_t num_places = 0;
-  for (size_t at = 0; at < text.size();) {
-    int token = -1;
-    if (starts_[static_cast<unsigned char>(text[at])]) {
-      trie_.ForEachPrefix(text.substr(at), [&](size_t, int32_t pattern) { token = pattern; });
-      if (++num_places % kPlacesPerLook == 0 && budget.Spent()) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("looking for added tokens in this text takes more than ",
-                         absl::FormatDuration(budget.limit()), " of CPU time; shorten it"));
-      }
-    }
-    if (token < 0) {
-      ++at;
-      continue;
-    }
-    const Pattern& pattern = patterns_[static_cast<size_t>(token)];
-    size_t begin = at;
-    size_t end = at + pattern.text.size();
+  for (Hit hit = Search(text, 0); hit.pattern >= 0; hit = Search(text, hit.end)) {
     // The search goes on behind the bare match, whether it counts or not, as the library does.
-    at = end;
+    const Pattern& pattern = patterns_[static_cast<size_t>(hit.pattern)];
+    size_t end = hit.end;
+    size_t begin = end - pattern.text.size();
     if (pattern.single_word && (EndsWithWord(text.substr(0, begin)) || StartsWithWord(text.substr(end))))
       continue;
     if (pattern.lstrip) begin = std::min(std::max(SpaceBefore(text, done, begin), done), end);
     if (pattern.rstrip) end = SpaceAfter(text, end);
     if (done < begin) found->push_back({done, begin, -1});
-    found->push_back({begin, end, token});
+    found->push_back({begin, end, hit.pattern});
     done = end;
   }
   if (done < text.size()) found->push_back({done, text.size(), -1});
-  return absl::OkStatus();
 }
 
 }  // namespace vernier::data

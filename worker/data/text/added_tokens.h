@@ -5,12 +5,11 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
-#include "worker/data/text/byte_trie.h"
-#include "worker/data/text/cpu_budget.h"
 
 namespace vernier::data {
 
@@ -30,7 +29,8 @@ struct AddedTokenMatch {
   int token = -1;             // index of the pattern; -1: text
 };
 
-// Finds patterns in a text: leftmost first, the longest of those that start there. Immutable, thread-safe.
+// Finds patterns in a text: leftmost first, the longest of those that start there. An Aho-Corasick automaton:
+// linear in the text whatever it and the patterns have in common. Immutable, thread-safe.
 class AddedTokenMatcher {
  public:
   struct Pattern {
@@ -41,14 +41,32 @@ class AddedTokenMatcher {
   // Of equal texts the first counts.
   explicit AddedTokenMatcher(std::vector<Pattern> patterns);
 
-  // Stretches that cover `text`, in order, none empty. InvalidArgument: the budget is spent; that takes
-  // patterns and a text made for it, since each place costs at most the longest pattern.
-  absl::Status Find(absl::string_view text, CpuBudget& budget, std::vector<AddedTokenMatch>* found) const;
+  // Stretches that cover `text`, in order, none empty.
+  void Find(absl::string_view text, std::vector<AddedTokenMatch>* found) const;
 
  private:
+  static constexpr uint32_t kRoot = 0;
+  static constexpr uint32_t kDead = UINT32_MAX;  // nothing that starts further left can still match
+  // What has been read of patterns; the root is nothing.
+  struct State {
+    uint32_t fail = kRoot;  // the longest end of what was read that begins a pattern; kDead behind a match
+    int pattern = -1;       // that ends here, or -1
+  };
+  struct Hit {
+    int pattern = -1;
+    size_t end = 0;
+  };
+
+  void AddFailures(const std::vector<std::vector<std::pair<unsigned char, uint32_t>>>& children);
+  // The state after `byte`, or kDead.
+  uint32_t Next(uint32_t state, unsigned char byte) const;
+  // The first match that begins at `at` or behind.
+  Hit Search(absl::string_view text, size_t at) const;
+
   std::vector<Pattern> patterns_;
-  ByteTrie trie_;
-  std::array<bool, 256> starts_{};
+  std::vector<State> states_{1};
+  absl::flat_hash_map<uint64_t, uint32_t> edges_;  // (state, byte) -> state
+  std::array<bool, 256> starts_{};                 // bytes that lead away from the root
 };
 
 }  // namespace vernier::data

@@ -191,6 +191,10 @@ absl::StatusOr<ChatTemplateConfig> ReadChatTemplateConfig(absl::string_view json
   return config;
 }
 
+bool SpentItsBudget(const absl::Status& status) {
+  return absl::StrContains(status.message(), jinja::kSpentMark);
+}
+
 absl::StatusOr<std::unique_ptr<const ChatTemplate>> ChatTemplate::Create(
     const ChatTemplateConfig& config, const std::optional<std::string>& time) {
   VN_RETURN_IF_ERROR(CheckSize(config.text));

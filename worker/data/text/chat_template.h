@@ -43,6 +43,9 @@ struct RenderedChat {
   std::vector<ByteSpan> generation;  // what the template's generation blocks wrote, in order
 };
 
+// Whether `status`, of a render, says that it was ended because it took too long.
+bool SpentItsBudget(const absl::Status& status);
+
 // Immutable, thread-safe.
 class ChatTemplate {
  public:
@@ -56,7 +59,8 @@ class ChatTemplate {
   // `messages` is an array of objects. Keys whose value is null are left out, and reasoning is passed under
   // each of the names that templates know (reasoning_content, thinking), as `transformers` does. `tools`: an
   // array, or null. `variables`: an object with more variables for the template (enable_thinking ...), or
-  // null. InvalidArgument: what the template raised, an error in it, a limit (jinja_value.h).
+  // null. InvalidArgument: what the template raised, an error in it, a limit (jinja_value.h); SpentItsBudget
+  // tells that it did not come to an end.
   virtual absl::StatusOr<RenderedChat> Render(const Json& messages, const Json& tools,
                                               bool add_generation_prompt,
                                               const Json& variables = nullptr) const = 0;

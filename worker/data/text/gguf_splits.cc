@@ -1,5 +1,8 @@
 #include "worker/data/text/gguf_splits.h"
 
+#include <string>
+#include <utility>
+
 namespace vernier::data {
 namespace {
 
@@ -132,5 +135,34 @@ constexpr GgufSplit kSplits[] = {
 }  // namespace
 
 absl::Span<const GgufSplit> GgufSplits() { return kSplits; }
+
+OrderedJson ByteLevelJson(bool use_regex) {
+  return {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
+}
+
+OrderedJson SplitJson(const GgufSplit& split) {
+  OrderedJson steps = OrderedJson::array();
+  switch (split.first) {
+    case GgufSplit::First::kNothing:
+      break;
+    case GgufSplit::First::kSingleDigits:
+      steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
+      break;
+    case GgufSplit::First::kFalcon:
+      steps.push_back({{"type", "Punctuation"}, {"behavior", "Contiguous"}});
+      steps.push_back(ByteLevelJson(/*use_regex=*/true));
+      steps.push_back({{"type", "Digits"}, {"individual_digits", false}});
+      break;
+  }
+  for (const absl::string_view pattern : split.patterns) {
+    steps.push_back({{"type", "Split"},
+                     {"pattern", {{"Regex", std::string(pattern)}}},
+                     {"behavior", "Isolated"},
+                     {"invert", false}});
+  }
+  if (split.first != GgufSplit::First::kFalcon) steps.push_back(ByteLevelJson(/*use_regex=*/split.gpt2));
+  return StepsJson(std::move(steps), "pretokenizers");
+}
 
 }  // namespace vernier::data

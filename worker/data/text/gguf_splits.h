@@ -5,6 +5,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "worker/data/text/tokenizer_json_writer.h"
 
 namespace vernier::data {
 
@@ -23,5 +24,10 @@ struct GgufSplit {
 
 // All that are known.
 absl::Span<const GgufSplit> GgufSplits();
+
+// The step that maps the bytes of words to characters, in tokenizer.json.
+OrderedJson ByteLevelJson(bool use_regex);
+// tokenizer.json's pre_tokenizer.
+OrderedJson SplitJson(const GgufSplit& split);
 
 }  // namespace vernier::data

@@ -106,35 +106,6 @@ std::string Head(const Json& added, const Json& normalizer, const Json& pre_toke
       ",\"post_processor\":", post_processor.dump(), ",\"decoder\":", decoder.dump(), ",\"model\":");
 }
 
-Json ByteLevelJson(bool use_regex) {
-  return {
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
-}
-
-Json PreTokenizerJson(const GgufSplit& split) {
-  Json steps = Json::array();
-  switch (split.first) {
-    case GgufSplit::First::kNothing:
-      break;
-    case GgufSplit::First::kSingleDigits:
-      steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
-      break;
-    case GgufSplit::First::kFalcon:
-      steps.push_back({{"type", "Punctuation"}, {"behavior", "Contiguous"}});
-      steps.push_back(ByteLevelJson(/*use_regex=*/true));
-      steps.push_back({{"type", "Digits"}, {"individual_digits", false}});
-      break;
-  }
-  for (const absl::string_view pattern : split.patterns) {
-    steps.push_back({{"type", "Split"},
-                     {"pattern", {{"Regex", std::string(pattern)}}},
-                     {"behavior", "Isolated"},
-                     {"invert", false}});
-  }
-  if (split.first != GgufSplit::First::kFalcon) steps.push_back(ByteLevelJson(/*use_regex=*/split.gpt2));
-  return StepsJson(std::move(steps), "pretokenizers");
-}
-
 absl::StatusOr<const GgufSplit*> FindSplit(const storage::Gguf& gguf) {
   VN_ASSIGN_OR_RETURN(const absl::string_view pre, gguf.GetString("tokenizer.ggml.pre"));
   for (const GgufSplit& split : GgufSplits()) {
@@ -160,7 +131,7 @@ absl::StatusOr<std::string> FromGpt2(const storage::Gguf& gguf) {
   VN_ASSIGN_OR_RETURN(const bool nfc, FlagOr(gguf, "tokenizer.ggml.normalizer.nfc", split->nfc));
   const Json normalizer = nfc ? Json{{"type", "NFC"}} : Json(nullptr);
   // The two long lists are written straight: as a tree they would take many times their size.
-  std::string text = Head(AddedTokensJson(tokens), normalizer, PreTokenizerJson(*split), BosJson(tokens, bos),
+  std::string text = Head(AddedTokensJson(tokens), normalizer, SplitJson(*split), BosJson(tokens, bos),
                           ByteLevelJson(/*use_regex=*/true));
   absl::StrAppend(&text,
                   "{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,"

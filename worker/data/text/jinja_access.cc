@@ -90,6 +90,7 @@ absl::StatusOr<Value> GetAttribute(const Value& object, absl::string_view name) 
 
 absl::StatusOr<Value> GetItem(const Value& object, const Value& key, Budget& budget) {
   VN_RETURN_IF_ERROR(budget.Spend(1));
+  if (key.is_string()) VN_RETURN_IF_ERROR(budget.SpendLook(key.text()));
   if (object.is_undefined()) return Bad(object.undefined().message);
   if (object.is_mapping()) {
     if (const Value* value = object.mapping().Find(key)) return *value;

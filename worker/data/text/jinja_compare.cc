@@ -32,6 +32,7 @@ absl::StatusOr<bool> EqualSequences(const Sequence& a, const Sequence& b, Budget
 absl::StatusOr<bool> EqualMappings(const Mapping& a, const Mapping& b, Budget& budget) {
   if (a.entries.size() != b.entries.size()) return false;
   for (const auto& [key, value] : a.entries) {
+    if (key.is_string()) VN_RETURN_IF_ERROR(budget.SpendLook(key.text()));
     const Value* other = b.Find(key);
     if (other == nullptr) return false;
     VN_ASSIGN_OR_RETURN(const bool equal, Equal(value, *other, budget));
@@ -52,6 +53,8 @@ absl::StatusOr<bool> Equal(const Value& a, const Value& b, Budget& budget) {
     case Kind::kNone:
       return true;
     case Kind::kString:
+      if (a.text().size() != b.text().size()) return false;
+      VN_RETURN_IF_ERROR(budget.SpendLook(a.text()));
       return a.text() == b.text();
     case Kind::kSequence:
       return EqualSequences(a.sequence(), b.sequence(), budget);
@@ -70,7 +73,10 @@ absl::StatusOr<int> Order(const Value& a, const Value& b, Budget& budget) {
   if (a.is_integral() && b.is_integral()) return Sign(a.integral(), b.integral());
   if (a.is_number() && b.is_number()) return Sign(a.number(), b.number());
   // The bytes of UTF-8 order as its characters do.
-  if (a.is_string() && b.is_string()) return Sign(a.text(), b.text());
+  if (a.is_string() && b.is_string()) {
+    VN_RETURN_IF_ERROR(budget.SpendLook(a.text().size() < b.text().size() ? a.text() : b.text()));
+    return Sign(a.text(), b.text());
+  }
   const auto ordered = [](const Value& value) {
     return value.is_sequence() && (value.sequence().kind == Sequence::Kind::kList ||
                                    value.sequence().kind == Sequence::Kind::kTuple);
@@ -92,14 +98,16 @@ absl::StatusOr<bool> Contains(const Value& container, const Value& item, Budget&
     if (!item.is_string()) {
       return Bad(absl::StrCat("'in <string>' requires string as left operand, not ", item.TypeName()));
     }
-    VN_RETURN_IF_ERROR(budget.Spend(1 + static_cast<int64_t>(container.text().size()) / 64));
-    return container.text().find(item.text()) != std::string::npos;
+    VN_RETURN_IF_ERROR(budget.Spend(1));
+    VN_RETURN_IF_ERROR(budget.SpendLook(container.text()));
+    return FindText(container.text(), item.text()) != absl::string_view::npos;
   }
   if (container.is_mapping()) {
     if (item.is_mapping() || (item.is_sequence() && item.sequence().kind == Sequence::Kind::kList)) {
       return Bad(absl::StrCat("unhashable type: '", item.TypeName(), "'"));
     }
     VN_RETURN_IF_ERROR(budget.Spend(1));
+    if (item.is_string()) VN_RETURN_IF_ERROR(budget.SpendLook(item.text()));
     return container.mapping().Find(item) != nullptr;
   }
   if (!IsIterable(container)) {

@@ -217,18 +217,20 @@ absl::Status Evaluator::Assign(const Target& target, Value value, Scope* scope) 
     return Bad(absl::StrCat("cannot assign attribute '", Excerpt(target.attribute, 40), "': '",
                             program_.names[static_cast<size_t>(target.symbol)], "' is no namespace"));
   }
-  SetAttribute(object->names(), target.attribute, std::move(value));
-  return absl::OkStatus();
+  return SetAttribute(object->names(), target.attribute, std::move(value));
 }
 
-void Evaluator::SetAttribute(Namespace& names, absl::string_view name, Value value) {
+absl::Status Evaluator::SetAttribute(Namespace& names, absl::string_view name, Value value) {
   for (auto& [key, old] : names.attributes) {
     if (key == name) {
       old = std::move(value);
-      return;
+      return absl::OkStatus();
     }
   }
+  if (names.attributes.size() == kMaxAttributes)
+    return Bad(absl::StrCat("a namespace has more than ", kMaxAttributes, " attributes"));
   names.attributes.emplace_back(std::string(name), std::move(value));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Value> Evaluator::Call(const Value& callee, const CallArguments& arguments) {
@@ -262,6 +264,8 @@ absl::StatusOr<Value> Evaluator::CallMacro(const Callable& callable, const CallA
   VN_RETURN_IF_ERROR(guard.status());
   const MacroDefinition& macro = *callable.definition;
   const size_t count = macro.parameters.size();
+  // Each name is looked for among the parameters.
+  VN_RETURN_IF_ERROR(budget_.Spend(static_cast<int64_t>(count * (1 + arguments.named.size() / 16))));
   ScopeHolder inner(this, callable.scope);
   std::vector<bool> given(count, false);
   std::vector<Value> more(arguments.positional.begin() +
@@ -355,7 +359,7 @@ absl::StatusOr<Value> Evaluator::CallFunction(absl::string_view name, const Call
         return Bad(absl::StrCat("the attribute '", Excerpt(key.text(), 40),
                                 "' of a namespace starts with an underscore"));
       }
-      SetAttribute(*names, key.text(), std::move(value));
+      VN_RETURN_IF_ERROR(SetAttribute(*names, key.text(), std::move(value)));
     }
     namespaces_.push_back(names);
     return Value::Of(std::move(names));

@@ -15,6 +15,7 @@ namespace {
 
 using Kind = Expression::Kind;
 
+constexpr size_t kMaxNamedArguments = 1024;
 constexpr absl::string_view kFunctions[] = {"dict", "namespace", "raise_exception", "range", "strftime_now"};
 
 absl::StatusOr<bool> Compare(CompareOperator op, const Value& a, const Value& b, Budget& budget) {
@@ -159,6 +160,7 @@ absl::StatusOr<Value> Evaluator::EvaluateDict(const Expression& expression, Scop
     if (key.is_mapping() || (key.is_sequence() && key.sequence().kind == Sequence::Kind::kList)) {
       return absl::InvalidArgumentError(absl::StrCat("unhashable type: '", key.TypeName(), "'"));
     }
+    if (key.is_string()) VN_RETURN_IF_ERROR(budget_.SpendLook(key.text()));
     VN_ASSIGN_OR_RETURN(Value value, Evaluate(*expression.parts[i + 1], scope));
     entries.emplace_back(std::move(key), std::move(value));
   }
@@ -217,10 +219,22 @@ absl::StatusOr<CallArguments> Evaluator::EvaluateArguments(const Arguments& argu
   if (arguments.rest_named != nullptr) {
     VN_ASSIGN_OR_RETURN(const Value rest, Evaluate(*arguments.rest_named, scope));
     if (!rest.is_mapping()) return absl::InvalidArgumentError("the argument after ** must be a mapping");
+    VN_RETURN_IF_ERROR(budget_.Spend(static_cast<int64_t>(rest.mapping().entries.size())));
     for (const auto& [key, value] : rest.mapping().entries) {
       if (!key.is_string()) return absl::InvalidArgumentError("keywords must be strings");
       values.named.emplace_back(key.text(), value);
     }
+  }
+  if (values.named.size() > kMaxNamedArguments) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a call has more than ", kMaxNamedArguments, " named arguments"));
+  }
+  // What is called may copy them.
+  for (const Value& value : values.positional) {
+    if (value.is_string()) VN_RETURN_IF_ERROR(budget_.SpendLook(value.text()));
+  }
+  for (const auto& [name, value] : values.named) {
+    if (value.is_string()) VN_RETURN_IF_ERROR(budget_.SpendLook(value.text()));
   }
   return values;
 }

@@ -88,7 +88,7 @@ class Evaluator {
   absl::StatusOr<Flow> ExecuteFor(const ForStatement& statement, const Value& iterable, Scope* scope,
                                   int64_t depth0);
   absl::Status Assign(const Target& target, Value value, Scope* scope);
-  static void SetAttribute(Namespace& names, absl::string_view name, Value value);
+  static absl::Status SetAttribute(Namespace& names, absl::string_view name, Value value);
 
   absl::StatusOr<Value> Call(const Value& callee, const CallArguments& arguments);
   absl::StatusOr<Value> CallLoop(Loop& loop, const CallArguments& arguments);

@@ -112,7 +112,7 @@ Result Indent(const Value& value, const CallArguments& arguments, Budget& budget
   const bool blank = bound.GetOr(2, Value::Bool(false)).Truth();
   // Jinja adds a line break so that the last line counts, then drops it with splitlines.
   const std::string text = value.text() + "\n";
-  const std::vector<absl::string_view> lines = SplitLines(text, false);
+  VN_ASSIGN_OR_RETURN(const std::vector<absl::string_view> lines, SplitLines(text, false, budget));
   VN_RETURN_IF_ERROR(budget.SpendText(static_cast<int64_t>(text.size() + lines.size() * indent.size())));
   std::string out = bound.GetOr(1, Value::Bool(false)).Truth() ? indent : "";
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -358,6 +358,7 @@ absl::Status CheckFilterName(absl::string_view name) {
 absl::StatusOr<Value> ApplyFilter(absl::string_view name, const Value& value, const CallArguments& arguments,
                                   Budget& budget) {
   VN_RETURN_IF_ERROR(budget.Spend(1));
+  if (value.is_string()) VN_RETURN_IF_ERROR(budget.SpendLook(value.text()));
   VN_RETURN_IF_ERROR(CheckFilterName(name));
   return FindFilter(name)->apply(value, arguments, budget);
 }

@@ -200,6 +200,7 @@ absl::StatusOr<Value> FormatBraces(const Value& pattern, const CallArguments& ar
         return Bad("Replacement index out of range for positional args tuple");
       value = &arguments.positional[index];
     } else {
+      VN_RETURN_IF_ERROR(budget.Spend(static_cast<int64_t>(arguments.named.size()) / 16));
       for (const auto& [name, argument] : arguments.named) {
         if (name == field) value = &argument;
       }

@@ -39,6 +39,7 @@ Result AttributeOf(const Value& item, const Value& attribute, Budget& budget) {
 Result KeyOf(const Value& item, const Value& attribute, bool case_sensitive, Budget& budget) {
   VN_ASSIGN_OR_RETURN(Value key, AttributeOf(item, attribute, budget));
   if (case_sensitive || !key.is_string()) return key;
+  VN_RETURN_IF_ERROR(budget.SpendText(static_cast<int64_t>(key.text().size())));
   return Value::String(Lower(key.text()));
 }
 
@@ -120,6 +121,7 @@ Result FilterBatch(const Value& value, const CallArguments& arguments, Budget& b
   if (size < 1) return Bad("batch() needs a linecount above 0");
   VN_ASSIGN_OR_RETURN(const std::vector<Value> items, Iterate(value, budget));
   std::vector<Value> batches;
+  VN_RETURN_IF_ERROR(budget.Spend(4 * (static_cast<int64_t>(items.size()) / size)));
   for (size_t begin = 0; begin < items.size(); begin += static_cast<size_t>(size)) {
     const size_t end =
         static_cast<size_t>(size) > items.size() - begin ? items.size() : begin + static_cast<size_t>(size);
@@ -141,7 +143,8 @@ Result FilterSlice(const Value& value, const CallArguments& arguments, Budget& b
                       BoundArguments::Bind("slice", arguments, {"slices", "fill_with"}, 1));
   VN_ASSIGN_OR_RETURN(const int64_t count, bound.IntOr(0, 0));
   if (count < 1) return Bad("slice() needs a number of slices above 0");
-  VN_RETURN_IF_ERROR(budget.Spend(count));
+  if (count > kMaxSteps) return budget.Spend(kMaxSteps + 1);
+  VN_RETURN_IF_ERROR(budget.Spend(4 * count));  // a list takes some 100 bytes
   VN_ASSIGN_OR_RETURN(const std::vector<Value> items, Iterate(value, budget));
   const int64_t size = static_cast<int64_t>(items.size());
   std::vector<Value> slices;
@@ -165,6 +168,7 @@ Result FilterDictSort(const Value& value, const CallArguments& arguments, Budget
   if (value.is_undefined()) return Bad(value.undefined().message);
   if (!value.is_mapping()) return Bad(absl::StrCat("dictsort needs a dict, not ", value.TypeName()));
   std::vector<Keyed> list;
+  VN_RETURN_IF_ERROR(budget.Spend(4 * static_cast<int64_t>(value.mapping().entries.size())));
   for (const auto& [key, element] : value.mapping().entries) {
     VN_ASSIGN_OR_RETURN(Value pair, Value::Of(Sequence::Kind::kTuple, {key, element}));
     VN_ASSIGN_OR_RETURN(Value by_what, KeyOf(by == "key" ? key : element, Value(),
@@ -203,7 +207,7 @@ Result FilterItems(const Value& value, const CallArguments& arguments, Budget& b
   std::vector<Value> pairs;
   if (!value.is_undefined()) {
     if (!value.is_mapping()) return Bad("Can only get item pairs from a mapping.");
-    VN_RETURN_IF_ERROR(budget.Spend(1 + static_cast<int64_t>(value.mapping().entries.size()) / 4));
+    VN_RETURN_IF_ERROR(budget.Spend(1 + 4 * static_cast<int64_t>(value.mapping().entries.size())));
     for (const auto& [key, element] : value.mapping().entries) {
       VN_ASSIGN_OR_RETURN(Value pair, Value::Of(Sequence::Kind::kTuple, {key, element}));
       pairs.push_back(std::move(pair));

@@ -41,7 +41,9 @@ Result CallMappingMethod(const Value& object, absl::string_view name, const Call
   }
   VN_ASSIGN_OR_RETURN(const BoundArguments bound, BoundArguments::Bind(name, arguments, {}, 0));
   if (name == "copy") return object;
-  VN_RETURN_IF_ERROR(budget.Spend(1 + static_cast<int64_t>(mapping.entries.size()) / 4));
+  // A pair takes some 120 bytes.
+  VN_RETURN_IF_ERROR(
+      budget.Spend(1 + static_cast<int64_t>(mapping.entries.size()) * (name == "items" ? 4 : 1)));
   std::vector<Value> items;
   for (const auto& [key, value] : mapping.entries) {
     if (name == "items") {

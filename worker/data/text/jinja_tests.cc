@@ -136,6 +136,7 @@ absl::Status CheckTestName(absl::string_view name) {
 absl::StatusOr<bool> ApplyTest(absl::string_view name, const Value& value, const CallArguments& arguments,
                                Budget& budget) {
   VN_RETURN_IF_ERROR(budget.Spend(1));
+  if (value.is_string()) VN_RETURN_IF_ERROR(budget.SpendLook(value.text()));
   if (const auto* test = FindTest(kUnary, name); test != std::end(kUnary)) {
     VN_ASSIGN_OR_RETURN(const BoundArguments bound, BoundArguments::Bind(name, arguments, {}, 0));
     return test->holds(value, budget);

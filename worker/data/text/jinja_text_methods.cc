@@ -33,6 +33,8 @@ Result StripSides(const TextCall& call, absl::string_view name, bool left, bool 
   VN_ASSIGN_OR_RETURN(const std::string chars, bound.TextOr(0, ""));
   absl::string_view text = call.text();
   if (bound.HasValue(0) && chars.empty()) return call.self;  // strip("") strips nothing
+  // Each character is looked for in `chars`.
+  VN_RETURN_IF_ERROR(call.budget.Spend(static_cast<int64_t>(call.text().size() / 64 * (chars.size() / 64))));
   if (left) text = StripLeft(text, chars);
   if (right) text = StripRight(text, chars);
   return call.Same(std::string(text));
@@ -80,6 +82,7 @@ Result StartsOrEnds(const TextCall& call, absl::string_view name, bool starts) {
     if (!affix.is_string()) {
       return Bad(absl::StrCat(name, " first arg must be str or a tuple of str, not ", affix.TypeName()));
     }
+    VN_RETURN_IF_ERROR(call.budget.SpendLook(affix.text()));
     return window.valid &&
            (starts ? absl::StartsWith(window.text, affix.text()) : absl::EndsWith(window.text, affix.text()));
   };
@@ -95,14 +98,23 @@ Result StartsOrEnds(const TextCall& call, absl::string_view name, bool starts) {
   return Value::Bool(yes);
 }
 
-Result FindText(const TextCall& call, absl::string_view name, bool from_right, bool must) {
+// Where `what` is last. Searching from the right has no linear method in the library: both sizes count.
+absl::StatusOr<size_t> FindLast(absl::string_view text, absl::string_view what, Budget& budget) {
+  VN_RETURN_IF_ERROR(budget.Spend(static_cast<int64_t>(text.size() / 64 * (what.size() / 64))));
+  return text.rfind(what);
+}
+
+Result Find(const TextCall& call, absl::string_view name, bool from_right, bool must) {
   VN_ASSIGN_OR_RETURN(const BoundArguments bound,
                       BoundArguments::Bind(name, call.arguments, {"sub", "start", "end"}, 1));
   VN_ASSIGN_OR_RETURN(const std::string what, bound.TextOr(0, ""));
   VN_ASSIGN_OR_RETURN(const Window window, Within(call, bound, 1, 2));
-  const size_t at = !window.valid ? absl::string_view::npos
-                    : from_right  ? window.text.rfind(what)
-                                  : window.text.find(what);
+  size_t at = absl::string_view::npos;
+  if (window.valid && from_right) {
+    VN_ASSIGN_OR_RETURN(at, FindLast(window.text, what, call.budget));
+  } else if (window.valid) {
+    at = FindText(window.text, what);
+  }
   if (at == absl::string_view::npos) {
     if (must) return Bad("substring not found");
     return Value::Int(-1);
@@ -118,8 +130,9 @@ Result CountText(const TextCall& call) {
   if (!window.valid) return Value::Int(0);
   if (what.empty()) return Value::Int(CountCharacters(window.text) + 1);
   int64_t count = 0;
-  for (size_t at = window.text.find(what); at != absl::string_view::npos;
-       at = window.text.find(what, at + what.size())) {
+  absl::string_view rest = window.text;
+  for (size_t at = 0; (at = FindText(rest, what)) != absl::string_view::npos;
+       rest.remove_prefix(at + what.size())) {
     ++count;
   }
   return Value::Int(count);
@@ -150,8 +163,9 @@ Result Split(const TextCall& call, absl::string_view name, bool from_right) {
   if (!separator.has_value()) rest = StripRight(rest);
   for (int64_t i = 0; i < max_splits && !rest.empty(); ++i) {
     if (separator.has_value()) {
-      const size_t at = rest.rfind(*separator);
+      VN_ASSIGN_OR_RETURN(const size_t at, FindLast(rest, *separator, call.budget));
       if (at == absl::string_view::npos) break;
+      VN_RETURN_IF_ERROR(call.budget.Spend(4));
       parts.push_back(Value::String(std::string(rest.substr(at + separator->size()))));
       rest = rest.substr(0, at);
       continue;
@@ -161,12 +175,12 @@ Result Split(const TextCall& call, absl::string_view name, bool from_right) {
       do --begin;
       while (begin > 0 && (static_cast<unsigned char>(rest[begin]) & 0xC0) == 0x80);
     }
+    VN_RETURN_IF_ERROR(call.budget.Spend(4));
     parts.push_back(Value::String(std::string(rest.substr(begin))));
     rest = StripRight(rest.substr(0, begin));
   }
   if (separator.has_value() || !rest.empty()) parts.push_back(Value::String(std::string(rest)));
   std::reverse(parts.begin(), parts.end());
-  VN_RETURN_IF_ERROR(call.budget.Spend(static_cast<int64_t>(4 * parts.size() + call.text().size() / 64)));
   return Value::Of(Sequence::Kind::kList, std::move(parts));
 }
 
@@ -175,7 +189,10 @@ Result Partition(const TextCall& call, absl::string_view name, bool from_right) 
   VN_ASSIGN_OR_RETURN(const std::string separator, bound.TextOr(0, ""));
   if (separator.empty()) return Bad("empty separator");
   const std::string& text = call.text();
-  const size_t at = from_right ? text.rfind(separator) : text.find(separator);
+  size_t at = FindText(text, separator);
+  if (from_right && at != std::string::npos) {
+    VN_ASSIGN_OR_RETURN(at, FindLast(text, separator, call.budget));
+  }
   std::vector<Value> parts(3, Value::String(""));
   if (at == std::string::npos) {
     parts[from_right ? 2 : 0] = call.self;
@@ -197,14 +214,13 @@ Result Join(const TextCall& call) {
       return Bad(
           absl::StrCat("sequence item ", i, ": expected str instance, ", items[i].TypeName(), " found"));
     }
-    VN_RETURN_IF_ERROR(call.budget.SpendText(static_cast<int64_t>(text.size() + items[i].text().size()) -
-                                             static_cast<int64_t>(text.size())));
     if (i > 0) text += call.text();
     text += items[i].text();
     if (static_cast<int64_t>(text.size()) > kMaxTextBytes) {
       return call.budget.SpendText(static_cast<int64_t>(text.size()));
     }
   }
+  VN_RETURN_IF_ERROR(call.budget.SpendText(static_cast<int64_t>(text.size())));
   return call.Same(std::move(text));
 }
 
@@ -212,10 +228,11 @@ Result Lines(const TextCall& call) {
   VN_ASSIGN_OR_RETURN(const BoundArguments bound,
                       BoundArguments::Bind("splitlines", call.arguments, {"keepends"}, 0));
   std::vector<Value> lines;
-  for (const absl::string_view line : SplitLines(call.text(), bound.GetOr(0, Value::Bool(false)).Truth())) {
+  VN_ASSIGN_OR_RETURN(const std::vector<absl::string_view> all,
+                      SplitLines(call.text(), bound.GetOr(0, Value::Bool(false)).Truth(), call.budget));
+  for (const absl::string_view line : all) {
     lines.push_back(Value::String(std::string(line)));
   }
-  VN_RETURN_IF_ERROR(call.budget.Spend(static_cast<int64_t>(4 * lines.size() + call.text().size() / 64)));
   return Value::Of(Sequence::Kind::kList, std::move(lines));
 }
 
@@ -295,10 +312,10 @@ constexpr NamedMethod kTextMethods[] = {
     {"removeprefix", [](const TextCall& c) { return WithoutAffix(c, "removeprefix", true); }},
     {"removesuffix", [](const TextCall& c) { return WithoutAffix(c, "removesuffix", false); }},
     {"replace", Replace},
-    {"find", [](const TextCall& c) { return FindText(c, "find", false, false); }},
-    {"rfind", [](const TextCall& c) { return FindText(c, "rfind", true, false); }},
-    {"index", [](const TextCall& c) { return FindText(c, "index", false, true); }},
-    {"rindex", [](const TextCall& c) { return FindText(c, "rindex", true, true); }},
+    {"find", [](const TextCall& c) { return Find(c, "find", false, false); }},
+    {"rfind", [](const TextCall& c) { return Find(c, "rfind", true, false); }},
+    {"index", [](const TextCall& c) { return Find(c, "index", false, true); }},
+    {"rindex", [](const TextCall& c) { return Find(c, "rindex", true, true); }},
     {"count", CountText},
     {"join", Join},
     {"format", [](const TextCall& c) { return FormatBraces(c.self, c.arguments, c.budget); }},
@@ -345,21 +362,25 @@ const NamedMethod* FindTextMethod(absl::string_view name) {
 absl::StatusOr<Value> SplitText(absl::string_view text, const std::optional<std::string>& separator,
                                 int64_t max_splits, Budget& budget) {
   std::vector<Value> parts;
-  const auto add = [&](absl::string_view part) { parts.push_back(Value::String(std::string(part))); };
+  // A part takes some 90 bytes.
+  const auto add = [&](absl::string_view part) {
+    parts.push_back(Value::String(std::string(part)));
+    return budget.Spend(4);
+  };
   if (separator.has_value()) {
     absl::string_view rest = text;
     for (int64_t i = 0; max_splits < 0 || i < max_splits; ++i) {
-      const size_t at = rest.find(*separator);
+      const size_t at = FindText(rest, *separator);
       if (at == absl::string_view::npos) break;
-      add(rest.substr(0, at));
+      VN_RETURN_IF_ERROR(add(rest.substr(0, at)));
       rest.remove_prefix(at + separator->size());
     }
-    add(rest);
+    VN_RETURN_IF_ERROR(add(rest));
   } else {
     absl::string_view rest = StripLeft(text);
     for (int64_t i = 0; !rest.empty(); ++i) {
       if (max_splits >= 0 && i == max_splits) {
-        add(StripRight(rest));
+        VN_RETURN_IF_ERROR(add(StripRight(rest)));
         break;
       }
       size_t end = 0;
@@ -368,15 +389,16 @@ absl::StatusOr<Value> SplitText(absl::string_view text, const std::optional<std:
         if (IsSpace(DecodeCharacter(rest, end, &size))) break;
         end += size;
       }
-      add(rest.substr(0, end));
+      VN_RETURN_IF_ERROR(add(rest.substr(0, end)));
       rest = StripLeft(rest.substr(end));
     }
   }
-  VN_RETURN_IF_ERROR(budget.Spend(static_cast<int64_t>(4 * parts.size() + text.size() / 64)));
+  VN_RETURN_IF_ERROR(budget.SpendLook(text));
   return Value::Of(Sequence::Kind::kList, std::move(parts));
 }
 
-std::vector<absl::string_view> SplitLines(absl::string_view text, bool keep_ends) {
+absl::StatusOr<std::vector<absl::string_view>> SplitLines(absl::string_view text, bool keep_ends,
+                                                          Budget& budget) {
   std::vector<absl::string_view> lines;
   size_t begin = 0;
   for (size_t at = 0; at < text.size();) {
@@ -390,6 +412,7 @@ std::vector<absl::string_view> SplitLines(absl::string_view text, bool keep_ends
     }
     size_t after = at + size;
     if (c == '\r' && after < text.size() && text[after] == '\n') ++after;
+    VN_RETURN_IF_ERROR(budget.Spend(4));
     lines.push_back(text.substr(begin, (keep_ends ? after : at) - begin));
     begin = at = after;
   }
@@ -418,7 +441,7 @@ absl::StatusOr<std::string> ReplaceText(absl::string_view text, absl::string_vie
     }
   } else {
     for (; count != 0; --count) {
-      const size_t at = rest.find(from);
+      const size_t at = FindText(rest, from);
       if (at == absl::string_view::npos) break;
       VN_RETURN_IF_ERROR(put(rest.substr(0, at)));
       VN_RETURN_IF_ERROR(put(to));

@@ -21,7 +21,8 @@ absl::StatusOr<Value> CallTextMethod(const Value& text, absl::string_view name,
 // str.split with `separator` none = runs of white space.
 absl::StatusOr<Value> SplitText(absl::string_view text, const std::optional<std::string>& separator,
                                 int64_t max_splits, Budget& budget);
-std::vector<absl::string_view> SplitLines(absl::string_view text, bool keep_ends);
+absl::StatusOr<std::vector<absl::string_view>> SplitLines(absl::string_view text, bool keep_ends,
+                                                          Budget& budget);
 // `count` < 0: all.
 absl::StatusOr<std::string> ReplaceText(absl::string_view text, absl::string_view from, absl::string_view to,
                                         int64_t count, Budget& budget);

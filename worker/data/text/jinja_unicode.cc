@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
@@ -190,6 +191,13 @@ bool IsSpace(char32_t c) {
   return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
          (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
          c == 0x3000;
+}
+
+size_t FindText(absl::string_view text, absl::string_view what) {
+  // std::string_view::find tries `what` anew at each place: texts can be made for which that takes ages.
+  const void* const at = ::memmem(text.data(), text.size(), what.data(), what.size());
+  return at == nullptr ? absl::string_view::npos
+                       : static_cast<size_t>(static_cast<const char*>(at) - text.data());
 }
 
 absl::string_view StripLeft(absl::string_view text, absl::string_view chars) {

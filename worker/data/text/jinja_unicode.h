@@ -16,6 +16,9 @@ int64_t CountCharacters(absl::string_view text);
 // The byte at which character `index` starts; the size of the text for the character after the last.
 size_t OffsetOf(absl::string_view text, int64_t index);
 
+// Where `what` is in `text`, or npos; in time linear in both.
+size_t FindText(absl::string_view text, absl::string_view what);
+
 // str.isspace() of one character.
 bool IsSpace(char32_t character);
 // A character of `chars`; empty means white space.

@@ -1,9 +1,12 @@
 #include "worker/data/text/jinja_value.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "worker/data/text/jinja_callable.h"
@@ -14,12 +17,22 @@ namespace {
 
 // Mappings of more entries than this get an index.
 constexpr size_t kSearchedEntries = 16;
+// Between two looks at the clock.
+constexpr int64_t kStepsPerLook = 1024;
 
 // Equality of dictionary keys: scalars by value, everything else by identity (templates cannot hash lists).
 bool SameKey(const Value& a, const Value& b) {
   if (a.is_string() && b.is_string()) return a.text() == b.text();
   if (a.is_number() && b.is_number()) return a.number() == b.number();
   return a.SameAs(b);
+}
+
+// The same text for keys that are the same (SameKey).
+std::string KeyText(const Value& key) {
+  if (key.is_string()) return absl::StrCat("s", key.text());
+  if (key.is_number()) return absl::StrCat("n", FloatText(key.number() == 0 ? 0 : key.number()));
+  return absl::StrCat("o",
+                      key.kind() == Value::Kind::kNone ? 0 : reinterpret_cast<uintptr_t>(key.identity()));
 }
 
 absl::Status TooDeep() {
@@ -37,9 +50,15 @@ absl::Status CheckUtf8(absl::string_view text) {
 
 absl::Status Budget::Spend(int64_t steps) {
   steps_left_ -= steps;
-  if (steps_left_ >= 0) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("the template takes more than ", kMaxSteps, " steps; it may loop without end"));
+  if (steps_left_ > next_look_) return absl::OkStatus();
+  if (steps_left_ < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the template takes more than ", kMaxSteps, " steps; ", kSpentMark));
+  }
+  next_look_ = steps_left_ - kStepsPerLook;
+  if (!time_.Spent()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the template takes more than ", absl::FormatDuration(time_.limit()), " of CPU time; ", kSpentMark));
 }
 
 absl::Status Budget::SpendText(int64_t bytes) {
@@ -53,7 +72,7 @@ absl::Status Budget::SpendText(int64_t bytes) {
 
 const Value* Mapping::Find(absl::string_view key) const {
   if (!index.empty()) {
-    const auto it = index.find(key);
+    const auto it = index.find(absl::StrCat("s", key));
     return it == index.end() ? nullptr : &entries[it->second].second;
   }
   for (const auto& [name, value] : entries) {
@@ -64,6 +83,10 @@ const Value* Mapping::Find(absl::string_view key) const {
 
 const Value* Mapping::Find(const Value& key) const {
   if (key.is_string()) return Find(key.text());
+  if (!index.empty()) {
+    const auto it = index.find(KeyText(key));
+    return it == index.end() ? nullptr : &entries[it->second].second;
+  }
   for (const auto& [name, value] : entries) {
     if (SameKey(name, key)) return &value;
   }
@@ -93,12 +116,12 @@ absl::StatusOr<Value> Value::Of(std::vector<std::pair<Value, Value>> entries) {
   const bool indexed = entries.size() > kSearchedEntries;
   for (auto& [key, value] : entries) {
     mapping->depth = std::max(mapping->depth, 1 + std::max(key.depth(), value.depth()));
-    // Find by a string needs the index, which grows along; other keys are rare.
+    // Finding needs the index, which grows along.
     if (const Value* old = mapping->entries.empty() ? nullptr : mapping->Find(key)) {
       const_cast<Value&>(*old) = std::move(value);
       continue;
     }
-    if (indexed && key.is_string()) mapping->index.emplace(key.text(), mapping->entries.size());
+    if (indexed) mapping->index.emplace(KeyText(key), mapping->entries.size());
     mapping->entries.emplace_back(std::move(key), std::move(value));
   }
   if (mapping->depth > kMaxValueDepth) return TooDeep();
@@ -179,6 +202,15 @@ int Value::depth() const {
   // A bound method holds its object.
   if (kind() == Kind::kCallable) return 1 + callable().self.depth();
   return 0;
+}
+
+const void* Value::identity() const {
+  return std::visit(
+      [](const auto& held) -> const void* {
+        if constexpr (requires { held.get(); }) return held.get();
+        return nullptr;
+      },
+      data_);
 }
 
 bool Value::SameAs(const Value& other) const {

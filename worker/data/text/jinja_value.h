@@ -15,27 +15,39 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "nlohmann/json.hpp"
+#include "worker/data/text/cpu_budget.h"
 
 namespace vernier::data::jinja {
 
 // Limits of one render. A template is somebody else's program.
 inline constexpr int64_t kMaxSteps = 10'000'000;
-inline constexpr int64_t kMaxTextBytes = int64_t{64} << 20;  // of one string, and of the output
-inline constexpr int64_t kMaxRange = 100'000;                // what Jinja's own sandbox allows
+inline constexpr absl::Duration kMaxTime = absl::Seconds(20);  // of the CPU; steps end nearly all before it
+inline constexpr int64_t kMaxTextBytes = int64_t{64} << 20;    // of one string, and of the output
+inline constexpr int64_t kMaxRange = 100'000;                  // what Jinja's own sandbox allows
 inline constexpr int kMaxValueDepth = 200;
+// How the errors of a render that spent its steps or its time end.
+inline constexpr absl::string_view kSpentMark = "it may loop without end";
 inline constexpr int kMaxEvalDepth = 800;
+inline constexpr size_t kMaxAttributes = 256;  // of a namespace
 
 // What a render may still spend. Thread-compatible.
 class Budget {
  public:
+  explicit Budget(absl::Duration cpu_time = kMaxTime) : time_(cpu_time) {}
+
   // InvalidArgument: the limit is passed.
   absl::Status Spend(int64_t steps);
   // For making a string of `bytes`, which is also checked against kMaxTextBytes.
   absl::Status SpendText(int64_t bytes);
+  // For looking at the bytes of a string.
+  absl::Status SpendLook(absl::string_view text) { return Spend(static_cast<int64_t>(text.size()) / 64); }
 
  private:
   int64_t steps_left_ = kMaxSteps;
+  int64_t next_look_ = kMaxSteps;  // at the clock
+  CpuBudget time_;
 };
 
 class Value;
@@ -63,7 +75,7 @@ struct Sequence {
 struct Mapping {
   std::vector<std::pair<Value, Value>> entries;  // in order of insertion
   int depth = 1;
-  // Of string keys, only in mappings too large to be searched.
+  // Of the keys (KeyText), only in mappings too large to be searched.
   absl::flat_hash_map<std::string, size_t> index;
 
   const Value* Find(const Value& key) const;
@@ -135,6 +147,8 @@ class Value {
 
   bool Truth() const;
   int depth() const;
+  // Of the object that it shares; null for None, numbers and bool.
+  const void* identity() const;
   // Whether both are the same object (`is` in Python, for what templates compare with it).
   bool SameAs(const Value& other) const;
   // The type's name in Python: "str", "dict", "NoneType", ...

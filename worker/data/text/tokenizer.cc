@@ -202,7 +202,7 @@ class JsonTokenizer final : public Tokenizer {
     TokenizedText result;
     CpuBudget budget(SplitBudget(text.size()));
     std::vector<AddedTokenMatch> matches;
-    VN_RETURN_IF_ERROR(raw_matcher_.Find(text, budget, &matches));
+    raw_matcher_.Find(text, &matches);
     for (const AddedTokenMatch& match : matches) {
       if (match.token >= 0) {
         result.ids.push_back(raw_ids_[static_cast<size_t>(match.token)]);
@@ -261,7 +261,7 @@ class JsonTokenizer final : public Tokenizer {
     VN_RETURN_IF_ERROR(spec_.normalizer.Apply(text, budget));
     if (normalized_ids_.empty()) return EncodeWords(std::move(text), budget, result);
     std::vector<AddedTokenMatch> matches;
-    VN_RETURN_IF_ERROR(normalized_matcher_.Find(text.text(), budget, &matches));
+    normalized_matcher_.Find(text.text(), &matches);
     for (const AddedTokenMatch& match : matches) {
       if (match.token >= 0) {
         result->ids.push_back(normalized_ids_[static_cast<size_t>(match.token)]);

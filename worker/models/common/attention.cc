@@ -6,7 +6,7 @@
 #include <tuple>
 #include <utility>
 
-#include "worker/models/common/capped_attention.h"
+#include "worker/models/common/block_attention.h"
 #include "worker/models/common/query_blocks.h"
 #include "worker/models/torch.h"
 
@@ -71,11 +71,6 @@ void ForCalls(int64_t num_new, int64_t past, int64_t window, const at::TensorOpt
   });
 }
 
-struct PackedResult {
-  at::Tensor out_THC;
-  tensor_list log_sums;  // of each call
-};
-
 // Calls body(begin, length) for every row that is not empty.
 template <typename Body>
 void ForRows(const std::vector<int64_t>& row_offsets, const Body& body) {
@@ -86,21 +81,17 @@ void ForRows(const std::vector<int64_t>& row_offsets, const Body& body) {
   }
 }
 
-PackedResult Forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const std::vector<int64_t>& row_offsets, const AttentionRule& rule) {
-  PackedResult result;
-  result.out_THC = at::empty(q.sizes(), q.options());
+BlockAttentionResult Forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             const std::vector<int64_t>& row_offsets, const AttentionRule& rule) {
+  BlockAttentionResult all = {at::empty(q.sizes(), q.options()),
+                              at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat))};
   ForRows(row_offsets, [&](int64_t begin, int64_t length) {
-    ForCalls(length, /*past=*/0, rule.window, q.options(), [&](const Call& call) {
-      const int64_t at = begin + call.queries.begin, first = begin + call.queries.first_key;
-      auto [out, log_sum] = at::_scaled_dot_product_flash_attention_for_cpu(
-          RowHeads(q, at, call.queries.length), RowHeads(k, first, call.queries.num_keys()),
-          RowHeads(v, first, call.queries.num_keys()), /*dropout_p=*/0.0, call.causal, call.mask, rule.scale);
-      RowHeads(result.out_THC, at, call.queries.length).copy_(out);
-      result.log_sums.push_back(std::move(log_sum));
-    });
+    const auto row = [&](const at::Tensor& x) { return x.narrow(0, begin, length); };
+    const BlockAttentionResult result = BlockAttention(row(q), row(k), row(v), /*past=*/0, rule);
+    row(all.out_NHC).copy_(result.out_NHC);
+    row(all.log_sum_NH).copy_(result.log_sum_NH);
   });
-  return result;
+  return all;
 }
 
 std::vector<double> Packed(const AttentionRule& rule) {
@@ -112,80 +103,12 @@ AttentionRule Unpacked(const c10::IValue& value) {
   return {numbers[0], static_cast<int64_t>(numbers[1]), numbers[2]};
 }
 
-class Function final : public torch::autograd::Function<Function> {
+class AttentionFunction final : public torch::autograd::Function<AttentionFunction> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, std::vector<int64_t> row_offsets,
                             const AttentionRule& rule) {
-    PackedResult result = Forward(q, k, v, row_offsets, rule);
-    tensor_list saved = {q, k, v, result.out_THC};
-    saved.insert(saved.end(), result.log_sums.begin(), result.log_sums.end());
-    context->save_for_backward(std::move(saved));
-    context->saved_data["row_offsets"] = std::move(row_offsets);
-    context->saved_data["rule"] = Packed(rule);
-    return result.out_THC;
-  }
-
-  static tensor_list backward(AutogradContext* context, tensor_list grads) {
-    const auto saved = context->get_saved_variables();
-    const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3];
-    const std::vector<int64_t> row_offsets = context->saved_data["row_offsets"].toIntVector();
-    const AttentionRule rule = Unpacked(context->saved_data["rule"]);
-    at::Tensor grad_q = at::empty(q.sizes(), q.options());
-    at::Tensor grad_k = at::empty(k.sizes(), k.options());
-    at::Tensor grad_v = at::empty(v.sizes(), v.options());
-    size_t next = 4;
-    ForRows(row_offsets, [&](int64_t begin, int64_t length) {
-      const bool whole = rule.window == 0 || length <= rule.window;
-      // Several calls see the same keys: their gradients are added up in fp32.
-      at::Tensor sum_k, sum_v;
-      if (!whole) {
-        sum_k = at::zeros({1, k.size(1), length, k.size(2)}, k.options().dtype(at::kFloat));
-        sum_v = at::zeros_like(sum_k);
-      }
-      ForCalls(length, /*past=*/0, rule.window, q.options(), [&](const Call& call) {
-        const int64_t at = begin + call.queries.begin, first = begin + call.queries.first_key;
-        const int64_t num_queries = call.queries.length, num_keys = call.queries.num_keys();
-        const auto [row_q, row_k, row_v] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-            RowHeads(grads[0], at, num_queries), RowHeads(q, at, num_queries), RowHeads(k, first, num_keys),
-            RowHeads(v, first, num_keys), RowHeads(out, at, num_queries), saved[next++], /*dropout_p=*/0.0,
-            call.causal, call.mask, rule.scale);
-        RowHeads(grad_q, at, num_queries).copy_(row_q);
-        if (whole) {
-          RowHeads(grad_k, at, num_keys).copy_(row_k);
-          RowHeads(grad_v, at, num_keys).copy_(row_v);
-        } else {
-          sum_k.narrow(2, call.queries.first_key, num_keys).add_(row_k);
-          sum_v.narrow(2, call.queries.first_key, num_keys).add_(row_v);
-        }
-      });
-      if (whole) return;
-      RowHeads(grad_k, begin, length).copy_(sum_k);
-      RowHeads(grad_v, begin, length).copy_(sum_v);
-    });
-    return {grad_q, grad_k, grad_v, at::Tensor(), at::Tensor()};
-  }
-};
-
-CappedResult CappedForward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                           const std::vector<int64_t>& row_offsets, const AttentionRule& rule) {
-  CappedResult all = {at::empty(q.sizes(), q.options()),
-                      at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat))};
-  ForRows(row_offsets, [&](int64_t begin, int64_t length) {
-    const auto row = [&](const at::Tensor& x) { return x.narrow(0, begin, length); };
-    const CappedResult result = CappedAttention(row(q), row(k), row(v), /*past=*/0, rule);
-    row(all.out_NHC).copy_(result.out_NHC);
-    row(all.log_sum_NH).copy_(result.log_sum_NH);
-  });
-  return all;
-}
-
-class CappedFunction final : public torch::autograd::Function<CappedFunction> {
- public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
-                            const at::Tensor& v, std::vector<int64_t> row_offsets,
-                            const AttentionRule& rule) {
-    CappedResult result = CappedForward(q, k, v, row_offsets, rule);
+    BlockAttentionResult result = Forward(q, k, v, row_offsets, rule);
     context->save_for_backward({q, k, v, result.out_NHC, result.log_sum_NH});
     context->saved_data["row_offsets"] = std::move(row_offsets);
     context->saved_data["rule"] = Packed(rule);
@@ -200,7 +123,7 @@ class CappedFunction final : public torch::autograd::Function<CappedFunction> {
     for (int i = 0; i < 3; ++i) out.push_back(at::empty(saved[i].sizes(), saved[i].options()));
     ForRows(row_offsets, [&](int64_t begin, int64_t length) {
       const auto row = [&](const at::Tensor& x) { return x.narrow(0, begin, length); };
-      const CappedGradients gradients = CappedAttentionBackward(
+      const BlockAttentionGradients gradients = BlockAttentionBackward(
           row(grads[0]), row(saved[0]), row(saved[1]), row(saved[2]), {row(saved[3]), row(saved[4])}, rule);
       row(out[0]).copy_(gradients.q_NHC);
       row(out[1]).copy_(gradients.k_SGC);
@@ -230,14 +153,8 @@ at::Tensor PackedAttention(const at::Tensor& q_THC, const at::Tensor& k_TGC, con
                            const std::vector<int64_t>& row_offsets, const AttentionRule& rule) {
   const bool differentiable =
       at::GradMode::is_enabled() && (q_THC.requires_grad() || k_TGC.requires_grad() || v_TGC.requires_grad());
-  at::Tensor out_THC;
-  if (rule.cap > 0.0) {
-    out_THC = differentiable ? CappedFunction::apply(q_THC, k_TGC, v_TGC, row_offsets, rule)
-                             : CappedForward(q_THC, k_TGC, v_TGC, row_offsets, rule).out_NHC;
-  } else {
-    out_THC = differentiable ? Function::apply(q_THC, k_TGC, v_TGC, row_offsets, rule)
-                             : Forward(q_THC, k_TGC, v_TGC, row_offsets, rule).out_THC;
-  }
+  const at::Tensor out_THC = differentiable ? AttentionFunction::apply(q_THC, k_TGC, v_TGC, row_offsets, rule)
+                                            : Forward(q_THC, k_TGC, v_TGC, row_offsets, rule).out_NHC;
   return out_THC.flatten(1);
 }
 
@@ -252,7 +169,7 @@ at::Tensor CachedAttention(const at::Tensor& q_THC, const at::Tensor& k_TGC, con
   const at::Tensor keys = Append(cache.keys[layer], k_TGC, cache.length);
   const at::Tensor values = Append(cache.values[layer], v_TGC, cache.length);
   if (rule.cap > 0.0) {
-    return CappedAttention(q_THC, keys.transpose(0, 1), values.transpose(0, 1), cache.length, rule)
+    return BlockAttention(q_THC, keys.transpose(0, 1), values.transpose(0, 1), cache.length, rule)
         .out_NHC.flatten(1);
   }
   at::Tensor out_THC;

@@ -2,10 +2,9 @@
 // row's result is a pure function of that row: whatever else is packed with it changes no bit.
 //
 // Letters   T tokens, H query heads, G key-value heads (H a multiple of G), C numbers per head.
-// Speed     Plain causal attention is one call of LibTorch's flash kernel a row. A row longer than its window
-//           takes one call a block of queries, against the keys the block sees: work grows with tokens x
-//           window, half of it masked at worst. Scores with a cap take capped_attention.h's slower exact
-//           path.
+// Speed     Rows are computed by block_attention.h, one after the other: work grows with tokens x window.
+// What
+//           goes on after cached tokens takes LibTorch's flash kernel, or the former where scores are capped.
 #pragma once
 
 #include <ATen/core/Tensor.h>

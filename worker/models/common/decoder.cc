@@ -1,11 +1,13 @@
 #include "worker/models/common/decoder.h"
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <utility>
 
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/models/common/checkpointed_block.h"
 #include "worker/models/common/forward_pass.h"
 #include "worker/models/common/rms_norm.h"
 #include "worker/models/torch.h"
@@ -21,6 +23,15 @@ class Decoder final : public CausalLm {
     VN_CHECK(static_cast<int64_t>(traits_.layers.size()) == traits_.model.num_layers &&
              weights_.layers.size() == traits_.layers.size());
     config_ = traits_.model;
+    for (const LayerTraits& layer : traits_.layers) {
+      config_.windows.push_back(layer.attention.window);
+      config_.attention_cap = layer.attention.cap;
+    }
+    if (!traits_.rotaries.empty()) {
+      const int64_t rotated = traits_.rotaries.front().rotated;
+      config_.rotated = rotated > 0 ? rotated : config_.head_dim;
+    }
+    if (traits_.rotaries.size() > 1) config_.local_rope_theta = traits_.rotaries.back().theta;
     parameters_ = std::move(parameters);
     sites_ = weights_.layout.linear_sites();
     compute_dtype_ = compute_dtype;
@@ -37,7 +48,10 @@ class Decoder final : public CausalLm {
       angles.push_back(rotary.At(positions_T, batch.row_offsets, cache == nullptr ? 0 : cache->length));
     }
     at::Tensor x_TD = Embed(pass, positions_T);
-    for (int64_t i = 0; i < config_.num_layers; ++i) x_TD = Block(pass, i, x_TD, angles, cache);
+    const bool keeps = cache != nullptr || !at::GradMode::is_enabled();
+    const int64_t num_again = keeps ? 0 : std::min(batch.checkpointed_layers, config_.num_layers);
+    if (num_again > 0) x_TD = FirstBlocksAgain(batch, overlay, num_again, x_TD, angles);
+    for (int64_t i = num_again; i < config_.num_layers; ++i) x_TD = Block(pass, i, x_TD, angles, cache);
     if (cache != nullptr) cache->length += batch.ids_T.numel();
     return Norm(pass, weights_.final_norm, x_TD);
   }
@@ -63,32 +77,54 @@ class Decoder final : public CausalLm {
     return x_TD + at::embedding(pass.Use(weights_.positions), positions_T);
   }
 
+  // The first `count` blocks, computed again in the backward pass: when it comes to them, what the others
+  // kept is gone. What they need of the caller is copied; tensors share their numbers.
+  at::Tensor FirstBlocksAgain(const TokenBatch& batch, const Overlay& overlay, int64_t count, at::Tensor x_TD,
+                              const std::vector<RotaryAngles>& angles) const {
+    const auto own = std::make_shared<const std::pair<TokenBatch, std::vector<RotaryAngles>>>(batch, angles);
+    for (int64_t i = 0; i < count; ++i) {
+      x_TD = CheckpointedBlock(x_TD, [this, &overlay, own, i](const at::Tensor& x) {
+        return Block(ForwardPass{*this, overlay, own->first}, i, x, own->second, /*cache=*/nullptr);
+      });
+    }
+    return x_TD;
+  }
+
   at::Tensor Block(const ForwardPass& pass, int64_t index, const at::Tensor& x_TD,
                    const std::vector<RotaryAngles>& angles, KvCache* cache) const {
     const DecoderLayer& layer = weights_.layers[index];
+    const NormedSum in = AddNorm(pass, layer.attention_norm, x_TD, {});
     const at::Tensor attended_TD =
-        Norm(pass, layer.attention_out_norm,
-             Attention(pass, index, Norm(pass, layer.attention_norm, x_TD), angles, cache));
-    const at::Tensor between_TD = x_TD + attended_TD;
-    const at::Tensor& mlp_input_TD = traits_.parallel_residual ? x_TD : between_TD;
-    return between_TD +
-           Norm(pass, layer.mlp_out_norm, Mlp(pass, layer, Norm(pass, layer.mlp_norm, mlp_input_TD)));
+        Norm(pass, layer.attention_out_norm, Attention(pass, index, in.normed_TD, angles, cache));
+    if (traits_.parallel_residual) {
+      return in.sum_TD + attended_TD + MlpOut(pass, layer, Norm(pass, layer.mlp_norm, in.sum_TD));
+    }
+    const NormedSum between = AddNorm(pass, layer.mlp_norm, in.sum_TD, attended_TD);
+    return between.sum_TD + MlpOut(pass, layer, between.normed_TD);
+  }
+
+  // x + delta, or x where there is no delta, and its norm.
+  NormedSum AddNorm(const ForwardPass& pass, const NormWeights& norm, const at::Tensor& x_TD,
+                    const at::Tensor& delta_TD) const {
+    if (norm.weight >= 0 && traits_.norm != NormKind::kLayer) {
+      return AddRmsNorm(x_TD, delta_TD, RmsWeight(pass, norm), config_.norm_epsilon);
+    }
+    const at::Tensor sum_TD = delta_TD.defined() ? x_TD + delta_TD : x_TD;
+    return {sum_TD, Norm(pass, norm, sum_TD)};
+  }
+
+  at::Tensor RmsWeight(const ForwardPass& pass, const NormWeights& norm) const {
+    const at::Tensor weight = pass.Use(norm.weight);
+    return traits_.norm == NormKind::kRmsPlusOne ? weight + 1.0 : weight;
   }
 
   // Over the last dimension of x, in fp32 inside whatever its dtype: the weights are.
   at::Tensor Norm(const ForwardPass& pass, const NormWeights& norm, const at::Tensor& x) const {
     if (norm.weight < 0) return x;
+    if (traits_.norm != NormKind::kLayer) return RmsNorm(x, RmsWeight(pass, norm), config_.norm_epsilon);
     const at::Tensor weight = pass.Use(norm.weight);
-    switch (traits_.norm) {
-      case NormKind::kRms:
-        break;
-      case NormKind::kRmsPlusOne:
-        return RmsNorm(x, weight + 1.0, config_.norm_epsilon);
-      case NormKind::kLayer:
-        return at::layer_norm(x, weight.sizes(), weight, norm.bias < 0 ? at::Tensor() : pass.Use(norm.bias),
-                              config_.norm_epsilon);
-    }
-    return RmsNorm(x, weight, config_.norm_epsilon);
+    return at::layer_norm(x, weight.sizes(), weight, norm.bias < 0 ? at::Tensor() : pass.Use(norm.bias),
+                          config_.norm_epsilon);
   }
 
   // [T, heads * C], the norm of each head or of all at once.
@@ -104,7 +140,8 @@ class Decoder final : public CausalLm {
   };
   Qkv Project(const ForwardPass& pass, const DecoderLayer& layer, const at::Tensor& x_TD) const {
     if (layer.qkv < 0) {
-      return {pass.Linear(layer.q, x_TD), pass.Linear(layer.k, x_TD), pass.Linear(layer.v, x_TD)};
+      const std::vector<at::Tensor> parts = pass.LinearGroup({layer.q, layer.k, layer.v}, x_TD);
+      return {parts[0], parts[1], parts[2]};
     }
     const at::Tensor all = pass.Linear(layer.qkv, x_TD);
     if (traits_.qkv_order == QkvOrder::kByHead) {
@@ -140,8 +177,8 @@ class Decoder final : public CausalLm {
                            : CachedAttention(q_THC, k_TGC, v_TGC, *cache, index, traits.attention));
   }
 
-  at::Tensor Mlp(const ForwardPass& pass, const DecoderLayer& layer, const at::Tensor& x_TD) const {
-    return pass.Linear(layer.down, Inner(pass, layer, x_TD));
+  at::Tensor MlpOut(const ForwardPass& pass, const DecoderLayer& layer, const at::Tensor& x_TD) const {
+    return Norm(pass, layer.mlp_out_norm, pass.Linear(layer.down, Inner(pass, layer, x_TD)));
   }
 
   at::Tensor Inner(const ForwardPass& pass, const DecoderLayer& layer, const at::Tensor& x_TD) const {
@@ -150,8 +187,8 @@ class Decoder final : public CausalLm {
       return Gated(traits_.activation, halves[0], halves[1]);
     }
     if (layer.gate < 0) return Activate(traits_.activation, pass.Linear(layer.up, x_TD));
-    const at::Tensor gate = pass.Linear(layer.gate, x_TD);
-    return Gated(traits_.activation, gate, pass.Linear(layer.up, x_TD));
+    const std::vector<at::Tensor> halves = pass.LinearGroup({layer.gate, layer.up}, x_TD);
+    return Gated(traits_.activation, halves[0], halves[1]);
   }
 
   const DecoderTraits traits_;

@@ -3,6 +3,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <initializer_list>
+#include <vector>
+
 #include "worker/models/model.h"
 
 namespace vernier::models {
@@ -16,8 +19,20 @@ struct ForwardPass {
   at::Tensor Use(int parameter) const { return overlay.Use(model.parameter(parameter)); }
   // x [T, I] -> [T, O].
   at::Tensor Linear(int site_index, const at::Tensor& x_TI) const {
+    const LinearUse use = UseOf(site_index);
+    return overlay.Linear(use.site, x_TI, use.weight, use.bias, batch);
+  }
+  // Several sites on the same x.
+  std::vector<at::Tensor> LinearGroup(std::initializer_list<int> site_indices, const at::Tensor& x_TI) const {
+    std::vector<LinearUse> uses;
+    for (const int site_index : site_indices) uses.push_back(UseOf(site_index));
+    return overlay.LinearGroup(uses, x_TI, batch);
+  }
+
+ private:
+  LinearUse UseOf(int site_index) const {
     const LinearSite& site = model.linear_sites()[site_index];
-    return overlay.Linear(site, x_TI, Use(site.weight), site.bias < 0 ? at::Tensor() : Use(site.bias), batch);
+    return {site, Use(site.weight), site.bias < 0 ? at::Tensor() : Use(site.bias)};
   }
 };
 

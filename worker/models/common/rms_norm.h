@@ -10,4 +10,14 @@ namespace vernier::models {
 // x [T, D] in fp32 or bf16, weight [D] fp32 -> [T, D] in x's dtype.
 at::Tensor RmsNorm(const at::Tensor& x_TD, const at::Tensor& weight_D, double epsilon);
 
+// A residual stream and its norm. Where the stream goes on beside what is made of its norm, this adds the
+// two gradients in the same pass that makes the norm's.
+struct NormedSum {
+  at::Tensor sum_TD;
+  at::Tensor normed_TD;
+};
+// Of x + delta; of x alone where delta is undefined.
+NormedSum AddRmsNorm(const at::Tensor& x_TD, const at::Tensor& delta_TD, const at::Tensor& weight_D,
+                     double epsilon);
+
 }  // namespace vernier::models

@@ -27,14 +27,20 @@ at::Tensor Turn(const at::Tensor& x, const RotaryAngles& angles, float direction
   at::Tensor y = at::empty({num_tokens, num_heads, head_dim}, source.options());
   ForElementType(source, [&](auto element) {
     using T = decltype(element);
-    kernels::Rotate<T>(source.const_data_ptr<T>(), source.stride(0), by_head ? source.stride(1) : head_dim,
-                       angles.cos_Th.const_data_ptr<float>(), angles.sin_Th.const_data_ptr<float>(),
-                       direction, num_tokens, num_heads, head_dim, half, y.mutable_data_ptr<T>());
+    kernels::Rotate<T>({.token_stride = source.stride(0),
+                        .head_stride = by_head ? source.stride(1) : head_dim,
+                        .direction = direction,
+                        .num_tokens = num_tokens,
+                        .num_heads = num_heads,
+                        .head_dim = head_dim,
+                        .half = half},
+                       source.const_data_ptr<T>(), angles.cos_Th.const_data_ptr<float>(),
+                       angles.sin_Th.const_data_ptr<float>(), y.mutable_data_ptr<T>());
   });
   return y;
 }
 
-class Function final : public torch::autograd::Function<Function> {
+class RotaryFunction final : public torch::autograd::Function<RotaryFunction> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& cos_Th,
                             const at::Tensor& sin_Th, int64_t head_dim) {
@@ -168,7 +174,7 @@ RotaryAngles Rotary::At(const at::Tensor& positions_T, const std::vector<int64_t
 
 at::Tensor ApplyRotary(const at::Tensor& x, const RotaryAngles& angles) {
   if (at::GradMode::is_enabled() && x.requires_grad())
-    return Function::apply(x, angles.cos_Th, angles.sin_Th, angles.head_dim);
+    return RotaryFunction::apply(x, angles.cos_Th, angles.sin_Th, angles.head_dim);
   return Turn(x, angles, 1.0f);
 }
 

@@ -10,7 +10,7 @@ namespace vernier::models {
 namespace {
 
 // The causal masks that old files keep as buffers.
-bool IsBuffer(absl::string_view name) {
+bool IsGpt2Buffer(absl::string_view name) {
   return absl::EndsWith(name, ".attn.bias") || absl::EndsWith(name, ".attn.masked_bias");
 }
 
@@ -22,7 +22,7 @@ DecoderWeights DeclareGpt2Weights(const Gpt2Config& config) {
   DecoderWeights weights;
   ParameterLayout& layout = weights.layout;
   weights.base_prefix = "transformer.";
-  weights.may_be_left_over = IsBuffer;
+  weights.may_be_left_over = IsGpt2Buffer;
   const auto norm = [&](const std::string& name) {
     NormWeights norm;
     norm.weight = layout.AddVector(name + ".weight", width);

@@ -9,7 +9,7 @@ namespace vernier::models {
 namespace {
 
 // Causal masks and rotary tables that old files keep as buffers.
-bool IsBuffer(absl::string_view name) {
+bool IsGptNeoxBuffer(absl::string_view name) {
   return absl::EndsWith(name, ".attention.bias") || absl::EndsWith(name, ".attention.masked_bias") ||
          absl::EndsWith(name, ".rotary_emb.inv_freq");
 }
@@ -22,7 +22,7 @@ DecoderWeights DeclareGptNeoxWeights(const GptNeoxConfig& config) {
   DecoderWeights weights;
   ParameterLayout& layout = weights.layout;
   weights.base_prefix = "gpt_neox.";
-  weights.may_be_left_over = IsBuffer;
+  weights.may_be_left_over = IsGptNeoxBuffer;
   const auto norm = [&](const std::string& name) {
     NormWeights norm;
     norm.weight = layout.AddVector(name + ".weight", width);

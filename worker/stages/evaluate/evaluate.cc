@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/philox.h"
 #include "common/status_macros.h"
+#include "common/text.h"
 #include "worker/data/text/decode_stream.h"
 #include "worker/models/torch.h"
 #include "worker/stages/answer.h"
@@ -162,9 +163,10 @@ absl::Status Evaluation::JudgeByText() {
   if (!Tell("generating", static_cast<int64_t>(judged_.size()))) return absl::CancelledError("stopped");
   if (rows_without_room_ > 0) {
     context_.events.ReportLog(
-        "warning",
-        absl::StrCat(rows_without_room_, " rows have prompts that fill the context of ",
-                     base_->model->config().max_positions, " tokens; they count with an empty prediction"));
+        "warning", absl::StrCat(Counted(rows_without_room_, "row"),
+                                rows_without_room_ == 1 ? " has a prompt" : " have prompts",
+                                " too long for the context of ", base_->model->config().max_positions,
+                                " tokens, and count with an empty prediction"));
   }
   return absl::OkStatus();
 }

@@ -49,7 +49,8 @@ void AddStageFields(v1::TrainStage stage, TrainIdentity& identity) {
   stage.clear_data();       // the prepared data's digest does
   stage.clear_init_from();  // the key does
   stage.clear_checkpoint();
-  stage.clear_threads();  // in the numeric class
+  stage.clear_threads();              // in the numeric class
+  stage.clear_checkpointed_layers();  // moves no bit
   std::vector<const google::protobuf::FieldDescriptor*> fields;
   stage.GetReflection()->ListFields(stage, &fields);
   for (const google::protobuf::FieldDescriptor* field : fields) {

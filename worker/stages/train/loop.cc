@@ -25,6 +25,7 @@ Stepper::Options StepperOptions(const v1::TrainStage& stage, const TrainSetup& s
   options.schedule = stage.schedule();
   options.total_steps = setup.cadence.total_steps;
   options.layout = setup.plan->options().layout;
+  options.checkpointed_layers = stage.checkpointed_layers();
   return options;
 }
 

@@ -10,6 +10,7 @@
 #include "common/status_macros.h"
 #include "worker/models/torch.h"
 #include "worker/stages/artifact.h"
+#include "worker/stages/exported_files.h"
 #include "worker/stages/train/row_ledger.h"
 #include "worker/stages/train/serve_check.h"
 #include "worker/trainer/torch_call.h"
@@ -24,34 +25,6 @@ constexpr double kExactTolerance = 1e-5;
 constexpr double kRoundedTolerance = 3e-2;
 // Rows of a split that the ledger shows the text of.
 constexpr int64_t kPreviews = 200;
-
-absl::StatusOr<storage::Dtype> DtypeOf(const at::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return storage::Dtype::kF32;
-    case at::kBFloat16:
-      return storage::Dtype::kBF16;
-    case at::kHalf:
-      return storage::Dtype::kF16;
-    default:
-      return absl::InternalError(
-          absl::StrCat("a tensor to publish has type ", c10::toString(tensor.scalar_type())));
-  }
-}
-
-// Views of the tensors; valid while `exported` lives.
-absl::StatusOr<std::vector<storage::TensorView>> ViewsOf(const adapters::Exported& exported) {
-  std::vector<storage::TensorView> views;
-  for (const auto& [name, tensor] : exported.tensors) {
-    storage::TensorView view;
-    view.name = name;
-    view.shape = tensor.sizes().vec();
-    VN_ASSIGN_OR_RETURN(view.dtype, DtypeOf(tensor));
-    view.bytes = {static_cast<const char*>(tensor.const_data_ptr()), static_cast<size_t>(tensor.nbytes())};
-    views.push_back(std::move(view));
-  }
-  return views;
-}
 
 bool HasRoundedTensor(const adapters::Exported& exported) {
   for (const auto& [name, tensor] : exported.tensors) {
@@ -73,7 +46,7 @@ absl::Status CopyBaseFiles(storage::ObjectStore& store, const BaseModel& base, A
 // Logits of the written files, read back from the store the way a server would.
 absl::StatusOr<ServeProbe> ProbeWritten(storage::ObjectStore& store, const adapters::Exported& exported,
                                         const ArtifactWriter& writer, const models::CausalLm& base,
-                                        const data::PreparedRows& rows) {
+                                        const ProbeRows& rows) {
   if (exported.kind == kAdapterKind) {
     VN_ASSIGN_OR_RETURN(const Adapter adapter, LoadAdapter(store, writer.folder(), base));
     return ProbeLogits(base, *adapter.tuning, rows);
@@ -96,15 +69,10 @@ absl::StatusOr<Published> Publish(const StageContext& context, TrainSetup& setup
   VN_ASSIGN_OR_RETURN(const adapters::Exported exported,
                       trainer::TorchCall("exporting", [&] { return tuning.Export(task.model_name()); }));
   ArtifactWriter writer(context.store, context.task, task.output_key(), exported.kind);
-  VN_ASSIGN_OR_RETURN(const std::vector<storage::TensorView> views, ViewsOf(exported));
-  // Loaders of the ecosystem look for this entry.
-  VN_RETURN_IF_ERROR(writer.AddTensors(exported.tensor_file, views, {{"format", "pt"}}));
-  if (!exported.config_file.empty()) {
-    VN_RETURN_IF_ERROR(writer.AddBytes(exported.config_file, exported.config.dump(2) + "\n"));
-  }
+  VN_RETURN_IF_ERROR(AddExported(writer, exported));
   if (exported.kind == kWeightsKind) VN_RETURN_IF_ERROR(CopyBaseFiles(context.store, *setup.base, writer));
 
-  const data::PreparedRows& rows = setup.validation->num_rows() > 0 ? *setup.validation : *setup.train;
+  const ProbeRows rows = FirstRows(setup.validation->num_rows() > 0 ? *setup.validation : *setup.train);
   VN_ASSIGN_OR_RETURN(const ServeProbe trained, ProbeLogits(model, tuning, rows));
   VN_ASSIGN_OR_RETURN(const ServeProbe served, ProbeWritten(context.store, exported, writer, model, rows));
   const double tolerance = HasRoundedTensor(exported) ? kRoundedTolerance : kExactTolerance;

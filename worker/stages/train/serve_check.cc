@@ -7,7 +7,6 @@
 
 #include "common/status_macros.h"
 #include "worker/models/torch.h"
-#include "worker/trainer/labelled_batch.h"
 #include "worker/trainer/torch_call.h"
 
 namespace vernier::stages {
@@ -19,18 +18,27 @@ constexpr int64_t kPositions = 32;
 
 }  // namespace
 
+ProbeRows FirstRows(const data::PreparedRows& rows) {
+  ProbeRows first;
+  for (int64_t row = 0; row < std::min(kRows, rows.num_rows()); ++row) {
+    const auto ids = rows.ids(row);
+    first.emplace_back(ids.begin(), ids.end());
+  }
+  return first;
+}
+
 absl::StatusOr<ServeProbe> ProbeLogits(const models::CausalLm& model, const models::Overlay& overlay,
-                                       const data::PreparedRows& rows) {
+                                       const ProbeRows& rows) {
   return trainer::TorchCall("serve check", [&]() -> absl::StatusOr<ServeProbe> {
     const at::NoGradGuard no_grad;
     ServeProbe probe;
-    probe.num_rows = std::min(kRows, rows.num_rows());
+    probe.num_rows = static_cast<int64_t>(rows.size());
     std::vector<at::Tensor> logits;
-    for (int64_t row = 0; row < probe.num_rows; ++row) {
-      const data::MicroBatch batch{.rows = {{.row = row, .index_in_batch = row, .length = rows.length(row)}}};
-      const objectives::LabelledBatch labelled =
-          trainer::MakeLabelledBatch(rows, batch, data::Layout::kPacked, /*step=*/0, /*training=*/false);
-      const at::Tensor hidden_TD = model.Hidden(labelled.tokens, overlay);
+    for (const std::vector<int64_t>& ids : rows) {
+      models::TokenBatch batch;
+      batch.ids_T = torch::tensor(ids, at::TensorOptions().dtype(at::kLong));
+      batch.row_offsets = {0, static_cast<int64_t>(ids.size())};
+      const at::Tensor hidden_TD = model.Hidden(batch, overlay);
       const int64_t count = std::min(kPositions, hidden_TD.size(0));
       logits.push_back(
           model.Logits(hidden_TD.narrow(0, hidden_TD.size(0) - count, count), model.HeadWeight(overlay)));

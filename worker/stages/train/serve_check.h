@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "worker/data/prepared_data.h"
@@ -18,9 +19,14 @@ struct ServeProbe {
   int64_t num_rows = 0;
 };
 
-// Logits at the last positions of the first few rows.
+// Rows to look at, as token ids.
+using ProbeRows = std::vector<std::vector<int64_t>>;
+// The first few rows.
+ProbeRows FirstRows(const data::PreparedRows& rows);
+
+// Logits at the last positions of the rows.
 absl::StatusOr<ServeProbe> ProbeLogits(const models::CausalLm& model, const models::Overlay& overlay,
-                                       const data::PreparedRows& rows);
+                                       const ProbeRows& rows);
 
 // |a - b| / |a|, Euclidean; infinite when either is not finite.
 double RelativeDifference(const ServeProbe& a, const ServeProbe& b);

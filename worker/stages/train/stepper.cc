@@ -29,6 +29,7 @@ absl::Status Stepper::Compute(const data::GlobalBatch& batch) {
     for (const data::MicroBatch& micro_batch : batch.shards[shard].micro_batches) {
       micro_batches.push_back(
           trainer::MakeLabelledBatch(rows_, micro_batch, options_.layout, batch.step, /*training=*/true));
+      micro_batches.back().tokens.checkpointed_layers = options_.checkpointed_layers;
     }
     std::vector<objectives::RowSums> computed;
     VN_RETURN_IF_ERROR(run_.ForwardBackward(micro_batches, scale, gradient, computed));

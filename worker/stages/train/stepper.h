@@ -39,6 +39,7 @@ class Stepper {
     v1::Schedule schedule;
     int64_t total_steps = 1;
     data::Layout layout = data::Layout::kPacked;
+    int64_t checkpointed_layers = 0;  // as TokenBatch has it
   };
   // All of them outlive it.
   Stepper(trainer::Run& run, const data::PreparedRows& rows, const data::BatchPlan& plan,

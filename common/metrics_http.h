@@ -1,4 +1,4 @@
-// GET /metrics over HTTP, on loopback.
+// GET /metrics over HTTP, in Prometheus' text format.
 #pragma once
 
 #include <memory>
@@ -6,21 +6,21 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "server/metrics.h"
 
 namespace prometheus {
+class Collectable;
 class Exposer;
-}
+}  // namespace prometheus
 
-namespace vernier::server {
+namespace vernier {
 
 // Serves while it lives.
 class MetricsHttp {
  public:
-  // `listen` is a loopback address with a port, 0 = any free one; `metrics` is asked at every scrape.
+  // `listen` is an address with a port, 0 = any free one; `metrics` is asked at every scrape.
   // FailedPrecondition: it cannot be listened on (port taken).
-  static absl::StatusOr<std::unique_ptr<MetricsHttp>> Start(absl::string_view listen,
-                                                            const std::shared_ptr<Metrics>& metrics);
+  static absl::StatusOr<std::unique_ptr<MetricsHttp>> Start(
+      absl::string_view listen, const std::shared_ptr<prometheus::Collectable>& metrics);
   ~MetricsHttp();
 
   // "127.0.0.1:41234".
@@ -33,4 +33,4 @@ class MetricsHttp {
   const std::string endpoint_;
 };
 
-}  // namespace vernier::server
+}  // namespace vernier

@@ -1,7 +1,8 @@
-#include "server/metrics_http.h"
+#include "common/metrics_http.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 
-namespace vernier::server {
+namespace vernier {
 namespace {
 
 constexpr int kThreads = 2;
@@ -55,8 +56,8 @@ MetricsHttp::~MetricsHttp() {
   } while (stopped.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready);
 }
 
-absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(absl::string_view listen,
-                                                                const std::shared_ptr<Metrics>& metrics) {
+absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(
+    absl::string_view listen, const std::shared_ptr<prometheus::Collectable>& metrics) {
   // The HTTP server takes addresses only.
   std::string address(listen);
   if (absl::string_view rest = listen; absl::ConsumePrefix(&rest, "localhost:")) {
@@ -76,4 +77,4 @@ absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(absl::string_vie
   }
 }
 
-}  // namespace vernier::server
+}  // namespace vernier

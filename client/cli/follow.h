@@ -1,0 +1,18 @@
+// Waiting for a job at the command line.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "client/cli/cli.h"
+
+namespace vernier::cli {
+
+// "sft  training  step 12/100  loss 2.1034  ETA 3 min 2 s".
+std::string ProgressText(absl::string_view stage, const v1::Progress& progress);
+
+// Follows a job to its end; returns how it ended. Its events go to standard error as lines, with
+// `json_events` to standard output as JSON.
+absl::StatusOr<v1::Job> Follow(Cli& cli, const std::string& name, bool json_events);
+
+}  // namespace vernier::cli

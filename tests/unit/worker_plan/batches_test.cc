@@ -1,0 +1,92 @@
+#include "worker/plan/batches.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/worker_plan/smollm2.h"
+
+namespace vernier::plan {
+namespace {
+
+Batches Of(const v1::DataReport& report, const std::string& stage = "") {
+  const auto batches = BatchesOf(&report, 0, Stage(stage), /*seed=*/17);
+  if (!batches.ok()) ADD_FAILURE() << batches.status();
+  return batches.ok() ? *batches : Batches();
+}
+
+TEST(BatchesTest, CountsStepsAndTokensOfEqualRows) {
+  const Batches batches = Of(RowsOf(160, 100));
+  EXPECT_EQ(batches.steps, 10);
+  EXPECT_EQ(batches.tokens, 16000);
+  EXPECT_EQ(batches.squared_tokens, 160.0 * 100 * 100);
+  EXPECT_EQ(batches.longest_row, 100);
+  EXPECT_EQ(batches.largest_micro_batch, 400) << "16 rows on 4 shards";
+  EXPECT_EQ(batches.labelled_share, 0.5);
+  EXPECT_TRUE(batches.measured);
+}
+
+TEST(BatchesTest, AMicroBatchIsNoLargerThanAskedFor) {
+  EXPECT_EQ(Of(RowsOf(160, 100), "micro_batch_tokens: 256").largest_micro_batch, 200);
+  EXPECT_EQ(Of(RowsOf(160, 100), "micro_batch_tokens: 64").largest_micro_batch, 100) << "a row is never cut";
+}
+
+TEST(BatchesTest, MaxStepsAndEpochsCount) {
+  EXPECT_EQ(Of(RowsOf(160, 100), "max_steps: 25").tokens, 25 * 1600);
+  EXPECT_EQ(Of(RowsOf(160, 100), "epochs: 2.5").steps, 25);
+}
+
+TEST(BatchesTest, ManyRowsAreRepresentedByFewer) {
+  const Batches batches = Of(RowsOf(1'000'000, 100));
+  EXPECT_NEAR(static_cast<double>(batches.steps), 62500, 10);
+  EXPECT_NEAR(static_cast<double>(batches.tokens), 1e8, 1e5);
+}
+
+TEST(BatchesTest, RowsOfABucketAreSpreadAroundItsMean) {
+  auto report = Parsed<v1::DataReport>(R"(
+    num_rows: 300 num_tokens: 60000 max_row_tokens: 480
+    lengths { max_tokens: 128 num_rows: 100 num_tokens: 10000 }
+    lengths { max_tokens: 256 num_rows: 100 num_tokens: 18000 }
+    lengths { max_tokens: 512 num_rows: 100 num_tokens: 32000 })");
+  const Batches batches = Of(report, "batch { rows: 20 } virtual_shards: 1");
+  EXPECT_NEAR(static_cast<double>(batches.tokens), 60000, 600);
+  EXPECT_EQ(batches.longest_row, 480);
+  EXPECT_LE(batches.largest_micro_batch, 2048);
+  EXPECT_GT(batches.largest_micro_batch, 1800);
+}
+
+TEST(BatchesTest, MaxTokensCutsOrDropsWhatTheReportCounted) {
+  EXPECT_EQ(Of(RowsOf(160, 100), "data { max_tokens: 40 on_overlong: ON_OVERLONG_TRUNCATE }").tokens,
+            160 * 40);
+  const Batches split =
+      Of(RowsOf(160, 100), "data { max_tokens: 40 on_overlong: ON_OVERLONG_SPLIT } batch { rows: 480 }");
+  EXPECT_EQ(split.longest_row, 40);
+  const Batches dropped = Of(RowsOf(160, 100), "data { max_tokens: 40 on_overlong: ON_OVERLONG_DROP }");
+  EXPECT_FALSE(dropped.measured) << "nothing is left of it";
+}
+
+TEST(BatchesTest, WithoutAReportEveryRowIsAsLongAsItMayBe) {
+  const auto batches = BatchesOf(nullptr, 64, Stage("data { max_tokens: 500 }"), 17);
+  ASSERT_TRUE(batches.ok()) << batches.status();
+  EXPECT_FALSE(batches->measured);
+  EXPECT_EQ(batches->steps, 4);
+  EXPECT_EQ(batches->longest_row, 500);
+  EXPECT_EQ(batches->largest_micro_batch, 2000);
+}
+
+TEST(BatchesTest, AnAbsurdReportIsBounded) {
+  v1::DataReport report;
+  report.set_num_rows(-5);
+  report.set_num_validation_tokens(INT64_MAX);
+  report.set_max_row_tokens(-1);
+  for (int i = 0; i < 1000; ++i) {
+    v1::LengthBucket& bucket = *report.add_lengths();
+    bucket.set_max_tokens(i % 2 == 0 ? INT64_MAX : INT64_MIN);
+    bucket.set_num_rows(INT64_MAX);
+    bucket.set_num_tokens(INT64_MIN);
+  }
+  const auto batches = BatchesOf(&report, 0, Stage(), 17);
+  ASSERT_TRUE(batches.ok()) << batches.status();
+  EXPECT_GT(batches->steps, 0);
+}
+
+}  // namespace
+}  // namespace vernier::plan
