@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
@@ -32,12 +33,14 @@ std::vector<std::string> LinesOf(const std::string& path) {
   return absl::StrSplit(text.str(), '\n');
 }
 
-// Of the tables of a registry.cc, one entry a line: `    {"lora", ...},`.
+// Of the tables of a registry.cc: `    {"lora", ...},`, several a line where they are short.
 Names EntriesOf(const std::string& path) {
+  static const std::regex kEntry("(?:^    |\\}, +)\\{\"([^\"]*)\"");
   Names names;
-  for (absl::string_view line : LinesOf(path)) {
-    if (!absl::ConsumePrefix(&line, "    {\"")) continue;
-    names.emplace(line.substr(0, line.find('"')));
+  for (const std::string& line : LinesOf(path)) {
+    for (std::sregex_iterator it(line.begin(), line.end(), kEntry), end; it != end; ++it) {
+      if (absl::StartsWith(line, "    {\"")) names.insert((*it)[1]);
+    }
   }
   return names;
 }

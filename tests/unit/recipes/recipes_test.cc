@@ -44,12 +44,17 @@ TEST_P(RecipeTest, RunsAsItIs) {
   ASSERT_TRUE(spec.ok()) << spec.status();
   server::FakeCatalog catalog;
   for (const v1::Data* data : client::DataOf(*spec)) {
-    const auto checked =
-        data::CheckFile((path.parent_path() / data->source()).string(), nullptr, {.max_tokens = INT32_MAX});
-    ASSERT_TRUE(checked.ok()) << checked.status();
-    EXPECT_EQ(checked->report.num_bad_rows(), 0) << checked->report.ShortDebugString();
-    EXPECT_EQ(checked->report.num_duplicate_rows(), 0) << data->source();
-    catalog.AddDataset(data->source(), checked->format);
+    const std::string rows = (path.parent_path() / data->source()).string();
+    auto input = data::CheckInputOf(rows);
+    ASSERT_TRUE(input.ok()) << input.status();
+    data::CheckRequest request;
+    request.rows = *std::move(input);
+    request.options.max_tokens = INT32_MAX;
+    const auto report = data::CheckData(request, nullptr);
+    ASSERT_TRUE(report.ok()) << rows << ": " << report.status();
+    EXPECT_EQ(report->num_bad_rows(), 0) << report->ShortDebugString();
+    EXPECT_EQ(report->num_duplicate_rows(), 0) << data->source();
+    catalog.AddDataset(data->source(), report->row_format());
   }
   const auto job = Submit(*spec, catalog);
   EXPECT_TRUE(job.ok()) << job.status();

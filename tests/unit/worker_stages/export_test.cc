@@ -251,7 +251,9 @@ TEST_F(ExportTest, AMismatchFailsWithBothNumbersAndPublishesNothingOfTheProfile)
   EXPECT_THAT(std::string(attempt->status.message()),
               HasSubstr("the tolerance is 1e-05; it is not published"));
   EXPECT_THAT(Names(*attempt), ElementsAre("peft"));
-  for (const storage::ObjectInfo& object : storage::ListAll(world_.store, kOut).value()) {
+  const auto objects = storage::ListAll(world_.store, kOut);
+  ASSERT_TRUE(objects.ok()) << objects.status();
+  for (const storage::ObjectInfo& object : *objects) {
     EXPECT_FALSE(absl::StrContains(object.key, "/serving-") && absl::EndsWith(object.key, "/manifest.json"));
   }
 }
