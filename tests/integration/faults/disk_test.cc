@@ -99,7 +99,7 @@ TEST_F(DiskTest, AFullDataDirStopsNothingForGoodNotEvenARestart) {
   ASSERT_EQ(::kill(*server, SIGKILL), 0);
   const absl::Status tried = AwaitCondition("a vernierd that cannot start", [&] {
     EXPECT_TRUE((*disk)->Fill().ok());
-    return absl::StrContains(service_->Output(), "name=vernierd how=\"exited with code 1\"");
+    return absl::StrContains(service_->Output(), "name=vernierd how=\"exited with code 6\"");
   });
   EXPECT_TRUE(tried.ok()) << service_->Output();
   std::cout << service_->Output() << std::endl;

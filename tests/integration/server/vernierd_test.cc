@@ -295,7 +295,7 @@ TEST_F(VernierdTest, ASecondOneOnTheSameDataDirIsRefused) {
   const auto second = Spawn({}, "second.log");
   const auto code = second->AwaitExit();
   ASSERT_TRUE(code.ok()) << code.status();
-  EXPECT_EQ(*code, 1);
+  EXPECT_EQ(*code, 7);  // docs/cli.md
   EXPECT_THAT(second->Output(), HasSubstr(absl::StrCat("process ", server_->pid())));
   EXPECT_THAT(second->Output(), HasSubstr("stop it, or choose another --data-dir"));
   // The first one goes on.
@@ -337,7 +337,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_F(VernierdTest, ADataDirOfAnotherVersionIsRefused) {
   folder_.Write("data/VERSION", "99\n");
   const auto server = Spawn();
-  EXPECT_EQ(*server->AwaitExit(), 1);
+  EXPECT_EQ(*server->AwaitExit(), 7);
   EXPECT_THAT(server->Output(), HasSubstr("format version 99"));
 }
 
@@ -348,7 +348,7 @@ TEST_F(VernierdTest, ATakenPortIsNamed) {
     const auto second =
         TestProcess::Start({kBinary, "--data-dir", other.path(), flag, endpoint_}, other.File("log"));
     ASSERT_TRUE(second.ok()) << second.status();
-    EXPECT_EQ(*(*second)->AwaitExit(), 1);
+    EXPECT_EQ(*(*second)->AwaitExit(), 7);
     EXPECT_THAT((*second)->Output(), HasSubstr(absl::StrCat(flag, " ", endpoint_, ": cannot listen there")));
   }
 }

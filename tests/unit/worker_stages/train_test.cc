@@ -217,20 +217,25 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(TrainTest, BestIsPublishedNotTheLast) {
   StageWorld world;
   v1::TrainStage stage = SmallStage();
-  stage.mutable_optimizer()->mutable_adamw()->set_learning_rate(1.0);
   stage.mutable_validate()->set_every_steps(1);
-  const auto attempt = world.Run(world.TrainTask(stage));
-  ASSERT_TRUE(attempt->status.ok()) << attempt->status;
-  const auto validations = attempt->context.metric("valid_loss");
-  const auto best = std::min_element(validations.begin(), validations.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
-  ASSERT_LT(best->first, 8) << "the run was meant to overshoot";
-  EXPECT_EQ(attempt->outcome.results.at("best_step"), static_cast<double>(best->first));
-  EXPECT_EQ(attempt->outcome.results.at("valid_loss"), best->second);
-  // What was published computes that loss.
-  const auto judged = world.Run(world.EvaluateTask(attempt->context.artifact()->key(), {"loss"}));
-  ASSERT_TRUE(judged->status.ok()) << judged->status;
-  EXPECT_NEAR(judged->outcome.results.at("loss"), best->second, 1e-6);
+  // All of these overshoot; where the last step happens to be the best one after all depends on rounding.
+  for (const double rate : {1.0, 0.5, 2.0, 5.0, 0.7}) {
+    stage.mutable_optimizer()->mutable_adamw()->set_learning_rate(rate);
+    const auto attempt = world.Run(world.TrainTask(stage));
+    ASSERT_TRUE(attempt->status.ok()) << attempt->status;
+    const auto validations = attempt->context.metric("valid_loss");
+    const auto best = std::min_element(validations.begin(), validations.end(),
+                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+    if (best->first == validations.back().first) continue;
+    EXPECT_EQ(attempt->outcome.results.at("best_step"), static_cast<double>(best->first));
+    EXPECT_EQ(attempt->outcome.results.at("valid_loss"), best->second);
+    // What was published computes that loss.
+    const auto judged = world.Run(world.EvaluateTask(attempt->context.artifact()->key(), {"loss"}));
+    ASSERT_TRUE(judged->status.ok()) << judged->status;
+    EXPECT_NEAR(judged->outcome.results.at("loss"), best->second, 1e-6);
+    return;
+  }
+  FAIL() << "the last step was the best one at every rate";
 }
 
 TEST(TrainTest, ARunThatOnlyMakesWorseSaysThatItPublishesTheStart) {
