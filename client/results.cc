@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 
 constexpr absl::string_view kEvaluation = "evaluation";
 // A file of results is held in memory.
-constexpr int64_t kMaxFileBytes = int64_t{512} << 20;
+constexpr int64_t kMaxResultBytes = int64_t{512} << 20;
 
 // A JSON object, or an error that starts with `where`.
 absl::StatusOr<Json> ParseObject(absl::string_view text, absl::string_view where) {
@@ -152,9 +152,9 @@ absl::StatusOr<JobResults> GetResults(Client& client, const std::string& name) {
     if (artifact.name() != kEvaluation) continue;
     const std::string what = absl::StrCat(job, " stage \"", artifact.stage(), "\"");
     VN_ASSIGN_OR_RETURN(const std::string metrics, client.ArtifactFile(job, artifact.stage(), artifact.name(),
-                                                                       "metrics.json", kMaxFileBytes));
+                                                                       "metrics.json", kMaxResultBytes));
     VN_ASSIGN_OR_RETURN(const std::string rows, client.ArtifactFile(job, artifact.stage(), artifact.name(),
-                                                                    "predictions.jsonl", kMaxFileBytes));
+                                                                    "predictions.jsonl", kMaxResultBytes));
     absl::StatusOr<Evaluation> evaluation = ParseEvaluation(artifact.stage(), metrics, rows);
     if (!evaluation.ok()) return Annotate(evaluation.status(), what);
     results.evaluations.push_back(*std::move(evaluation));
@@ -184,7 +184,7 @@ absl::StatusOr<StageLedger> GetLedger(Client& client, const v1::Job& job, const 
   VN_ASSIGN_OR_RETURN(found.ledger, storage::ReadLedger(file, what));
   const absl::StatusOr<std::string> previews =
       client.ArtifactFile(job.name(), found.stage, std::string(storage::kLedgerName),
-                          std::string(storage::kLedgerPreviewsFile), kMaxFileBytes);
+                          std::string(storage::kLedgerPreviewsFile), kMaxResultBytes);
   if (absl::IsNotFound(previews.status()))
     return found;  // while it trains, or for a model without a tokenizer
   VN_RETURN_IF_ERROR(previews.status());

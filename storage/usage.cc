@@ -9,7 +9,7 @@
 namespace vernier::storage {
 namespace {
 
-constexpr int kPageObjects = 1000;
+constexpr int kUsagePageObjects = 1000;
 
 absl::string_view NameOf(ObjectKind kind) {
   switch (kind) {
@@ -51,7 +51,7 @@ absl::StatusOr<TenantUsage> MeasureUsage(ObjectStore& store, absl::string_view t
   const std::string prefix = absl::StrCat(TenantFolder(tenant), "/");
   std::string after;
   while (true) {
-    VN_ASSIGN_OR_RETURN(const std::vector<ObjectInfo> page, store.List(prefix, after, kPageObjects));
+    VN_ASSIGN_OR_RETURN(const std::vector<ObjectInfo> page, store.List(prefix, after, kUsagePageObjects));
     for (const ObjectInfo& info : page) {
       Count(info, result.total);
       const absl::string_view name = NameOf(PlaceOf(info.key).kind);
@@ -59,7 +59,7 @@ absl::StatusOr<TenantUsage> MeasureUsage(ObjectStore& store, absl::string_view t
         if (kind.kind == name) Count(info, kind.usage);
       }
     }
-    if (page.size() < kPageObjects) return result;
+    if (page.size() < kUsagePageObjects) return result;
     after = page.back().key;
   }
 }

@@ -41,7 +41,7 @@ std::string Letter(size_t job) { return std::string(1, static_cast<char>('A' + j
 
 // Counts are written out.
 bool IsLarge(double value) { return std::abs(value) >= 1e5 && std::abs(value) < 1e15; }
-std::string Number(double value) {
+std::string ScoreText(double value) {
   return IsLarge(value) ? absl::StrFormat("%.0f", value) : absl::StrFormat("%.5g", value);
 }
 std::string Signed(double value) {
@@ -173,7 +173,7 @@ void PrintResults(const std::vector<JobResults>& results, bool all, const Termin
     if (!all && !IsMain(metric.metric)) continue;
     std::vector<std::string>& row = rows.emplace_back(std::vector<std::string>{metric.stage, metric.metric});
     for (size_t i = 0; i < metric.values.size(); ++i) {
-      row.push_back(metric.values[i] ? Number(*metric.values[i]) : "-");
+      row.push_back(metric.values[i] ? ScoreText(*metric.values[i]) : "-");
       if (i == 0) continue;
       const bool both = metric.values[0] && metric.values[i];
       row.push_back(both ? Signed(*metric.values[i] - *metric.values[0]) : "-");
@@ -194,8 +194,8 @@ std::string NameOf(const std::vector<JobResults>& results, const JobResults* job
 
 void PrintRow(const client::ComparedRow& row, const std::string& before, const std::string& after,
               bool has_text, const Terminal& terminal) {
-  std::cout << "  line " << row.line << "  " << Number(row.score_before) << " -> " << Number(row.score_after)
-            << "\n";
+  std::cout << "  line " << row.line << "  " << ScoreText(row.score_before) << " -> "
+            << ScoreText(row.score_after) << "\n";
   if (!has_text) return;
   const std::pair<std::string, absl::string_view> texts[] = {
       {"reference", row.before->reference}, {before, row.before->prediction}, {after, row.after->prediction}};
@@ -214,7 +214,7 @@ void PrintRows(const std::vector<JobResults>& results, const client::EvaluationP
                    " ", Noun(static_cast<int64_t>(compared.rows.size()), "row"), ", by ", compared.metric,
                    client::LowerIsBetter(compared.metric) ? " (lower is better)" : ""),
       terminal);
-  std::cout << "mean " << Number(compared.mean_before) << " -> " << Number(compared.mean_after) << " ("
+  std::cout << "mean " << ScoreText(compared.mean_before) << " -> " << ScoreText(compared.mean_after) << " ("
             << Signed(compared.mean_after - compared.mean_before) << "); better on " << compared.num_better
             << ", worse on " << compared.num_worse << ", equal on " << Counted(compared.num_equal, "row")
             << "\n";

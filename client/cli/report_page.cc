@@ -42,7 +42,7 @@ constexpr size_t kExtremeSamples = 3;
 constexpr int64_t kWorstRows = 10;
 constexpr int kOpenEvents = 40;
 
-std::string Number(double value) { return std::isfinite(value) ? absl::StrFormat("%.5g", value) : "-"; }
+std::string PageNumber(double value) { return std::isfinite(value) ? absl::StrFormat("%.5g", value) : "-"; }
 std::string Code(absl::string_view text) { return absl::StrCat("<code>", HtmlText(text), "</code>"); }
 
 double SecondsOf(const google::protobuf::Timestamp& time) {
@@ -225,7 +225,7 @@ std::string Results(const v1::Job& job) {
 std::string ScoresText(const Prediction& row) {
   std::string text;
   for (const auto& [metric, value] : row.scores) {
-    absl::StrAppend(&text, text.empty() ? "" : ", ", HtmlText(metric), " ", Number(value));
+    absl::StrAppend(&text, text.empty() ? "" : ", ", HtmlText(metric), " ", PageNumber(value));
   }
   return text.empty() ? "" : absl::StrCat(" <span class=\"soft\">(", text, ")</span>");
 }
@@ -256,8 +256,8 @@ std::string ComparedSamples(const client::EvaluationPair& pair) {
   std::string html = absl::StrCat(
       "<p>", compared->rows.size(), " ", HtmlText(pair.after->split), " ",
       Noun(static_cast<int64_t>(compared->rows.size()), "row"), ", judged by ", HtmlText(before), " and by ",
-      HtmlText(after), ". Mean ", HtmlText(compared->metric), " ", Number(compared->mean_before),
-      " \u2192 <strong>", Number(compared->mean_after), "</strong>; better on ", compared->num_better,
+      HtmlText(after), ". Mean ", HtmlText(compared->metric), " ", PageNumber(compared->mean_before),
+      " \u2192 <strong>", PageNumber(compared->mean_after), "</strong>; better on ", compared->num_better,
       ", worse on ", compared->num_worse, ", equal on ", Counted(compared->num_equal, "row"), ".</p>\n");
   if (!pair.before->has_text || !pair.after->has_text) return html;
   std::vector<const client::ComparedRow*> first;
@@ -336,7 +336,7 @@ std::string DataTables(const v1::DataReport& report) {
   std::vector<std::vector<std::string>> sources, losses, problems, pairs;
   for (const v1::SourceReport& source : report.sources()) {
     sources.push_back({HtmlText(source.name()), Grouped(source.num_rows()), Grouped(source.num_tokens()),
-                       Grouped(source.rows_per_epoch()), Number(source.passes_per_epoch())});
+                       Grouped(source.rows_per_epoch()), PageNumber(source.passes_per_epoch())});
   }
   for (const v1::OverlongLoss& loss : report.overlong_losses()) {
     losses.push_back({HtmlText(absl::AsciiStrToLower(
@@ -348,7 +348,7 @@ std::string DataTables(const v1::DataReport& report) {
   }
   const auto add_pairs = [&](const auto& found, const char* what) {
     for (const v1::RowPair& pair : found) {
-      pairs.push_back({what, HtmlText(pair.row()), HtmlText(pair.other()), Number(pair.similarity())});
+      pairs.push_back({what, HtmlText(pair.row()), HtmlText(pair.other()), PageNumber(pair.similarity())});
     }
   };
   add_pairs(report.duplicates(), "repeats");

@@ -19,7 +19,7 @@ constexpr double kLeft = 58, kRight = 14, kTop = 12, kBottom = 42;
 constexpr int kColumns = 600;
 constexpr int kHoverColumns = 120;
 
-std::string Number(double value) { return absl::StrFormat("%.4g", value); }
+std::string PlotNumber(double value) { return absl::StrFormat("%.4g", value); }
 
 struct Range {
   double low = std::numeric_limits<double>::infinity();
@@ -142,9 +142,9 @@ std::string Describe(const std::vector<PlotLine>& lines) {
     if (points.empty()) continue;
     Range y;
     for (const auto& point : points) y.Add(point.second);
-    absl::StrAppend(&text, text.empty() ? "" : " ", line.name, ": from ", Number(points.front().second),
-                    " to ", Number(points.back().second), ", between ", Number(y.low), " and ",
-                    Number(y.high), ".");
+    absl::StrAppend(&text, text.empty() ? "" : " ", line.name, ": from ", PlotNumber(points.front().second),
+                    " to ", PlotNumber(points.back().second), ", between ", PlotNumber(y.low), " and ",
+                    PlotNumber(y.high), ".");
   }
   return text;
 }
@@ -157,7 +157,7 @@ void DrawFrame(const Range& y, bool log_y, absl::string_view x_label, absl::stri
                           "<line class=\"grid\" x1=\"%g\" x2=\"%g\" y1=\"%.1f\" y2=\"%.1f\"/>"
                           "<text x=\"%g\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
                           kLeft, canvas.right(), canvas.Y(tick), canvas.Y(tick), kLeft - 7,
-                          canvas.Y(tick) + 4, Number(log_y ? std::pow(10.0, tick) : tick));
+                          canvas.Y(tick) + 4, PlotNumber(log_y ? std::pow(10.0, tick) : tick));
   }
   absl::StrAppendFormat(
       &svg,
@@ -207,7 +207,7 @@ void DrawHovers(const Plot& plot, const Range& x, const Canvas& canvas, std::str
   for (int column = 0; column < kHoverColumns; ++column) {
     std::string text;
     for (const auto& [line, point] : columns[column]) {
-      absl::StrAppend(&text, text.empty() ? "" : "\n", plot.lines[line].name, " ", Number(point.second),
+      absl::StrAppend(&text, text.empty() ? "" : "\n", plot.lines[line].name, " ", PlotNumber(point.second),
                       " at ", plot.x_label, " ", absl::StrFormat("%.6g", point.first));
     }
     if (!text.empty()) DrawHover(kLeft + column * width, width, text, canvas, svg);
@@ -245,7 +245,7 @@ std::string SvgPlot(const Plot& plot) {
   DrawFrame(y, plot.log_y, plot.x_label, plot.y_label, canvas, svg);
   for (const double tick : Ticks(x, plot.wide ? 10 : 5)) {
     absl::StrAppendFormat(&svg, "<text x=\"%.1f\" y=\"%g\" text-anchor=\"middle\">%s</text>\n",
-                          canvas.X(tick), canvas.bottom() + 17, Number(tick));
+                          canvas.X(tick), canvas.bottom() + 17, PlotNumber(tick));
   }
   for (size_t i = 0; i < lines.size(); ++i) {
     if (!lines[i].empty()) DrawLine(plot.lines[i], lines[i], x, canvas, svg);
@@ -263,7 +263,7 @@ std::string SvgBars(absl::string_view id, absl::string_view title, absl::string_
   if (bars.empty() || y.high <= 0) return "";
   const Canvas canvas(/*wide=*/true, {0, 1}, y);
   std::string described;
-  for (const Bar& bar : bars) absl::StrAppend(&described, bar.label, ": ", Number(bar.value), ". ");
+  for (const Bar& bar : bars) absl::StrAppend(&described, bar.label, ": ", PlotNumber(bar.value), ". ");
   std::string svg = Open(id, title, described, canvas.width(), canvas.height());
   DrawFrame(y, /*log_y=*/false, x_label, "", canvas, svg);
   const double slot = (canvas.right() - kLeft) / static_cast<double>(bars.size());

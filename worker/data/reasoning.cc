@@ -48,11 +48,11 @@ std::string ReplaceCore(absl::string_view text, absl::string_view core) {
 }
 
 // Content that starts with reasoning, taken apart: together its parts are the content.
-struct Split {
+struct ContentSplit {
   absl::string_view open, reasoning, close, answer;
 };
 
-std::optional<Split> SplitContent(const Json& message, const ReasoningMarks& marks) {
+std::optional<ContentSplit> SplitContent(const Json& message, const ReasoningMarks& marks) {
   const auto it = message.find("content");
   if (it == message.end() || !it->is_string()) return std::nullopt;
   const absl::string_view content = it->get_ref<const std::string&>();
@@ -62,10 +62,10 @@ std::optional<Split> SplitContent(const Json& message, const ReasoningMarks& mar
   const bool opened = absl::StartsWith(absl::StripLeadingAsciiWhitespace(before), marks.open);
   if (!opened && !marks.may_be_open) return std::nullopt;
   const size_t begin = opened ? before.find(marks.open) + marks.open.size() : 0;
-  Split split{.open = before.substr(0, begin),
-              .reasoning = before.substr(begin),
-              .close = content.substr(close, marks.close.size()),
-              .answer = content.substr(close + marks.close.size())};
+  ContentSplit split{.open = before.substr(0, begin),
+                     .reasoning = before.substr(begin),
+                     .close = content.substr(close, marks.close.size()),
+                     .answer = content.substr(close + marks.close.size())};
   if (!IsShown(split.reasoning)) return std::nullopt;
   return split;
 }
@@ -102,8 +102,8 @@ ReasoningMarks FindReasoningMarks(const ChatTemplate& chat_template) {
 
 bool HasReasoning(const Json& message, const ReasoningMarks& marks) {
   if (!IsAnswer(message)) return false;
-  const bool in_field = std::any_of(kFields.begin(), kFields.end(),
-                                    [&](const char* field) { return HasText(message, field); });
+  const bool in_field =
+      std::any_of(kFields.begin(), kFields.end(), [&](const char* field) { return HasText(message, field); });
   return in_field || SplitContent(message, marks).has_value();
 }
 
@@ -117,7 +117,7 @@ std::optional<Json> ReplaceReasoning(const Json& message, const ReasoningMarks& 
     (*other)[field] = ReplaceCore(message[field].get_ref<const std::string&>(), text);
   }
   if (other) return other;
-  const std::optional<Split> split = SplitContent(message, marks);
+  const std::optional<ContentSplit> split = SplitContent(message, marks);
   if (!split) return std::nullopt;
   other = message;
   (*other)["content"] =
@@ -129,7 +129,7 @@ Json DropReasoning(const Json& message, const ReasoningMarks& marks) {
   Json other = message;
   if (!IsAnswer(message)) return other;
   for (const char* field : kFields) other.erase(field);
-  if (const std::optional<Split> split = SplitContent(message, marks)) {
+  if (const std::optional<ContentSplit> split = SplitContent(message, marks)) {
     other["content"] = std::string(absl::StripLeadingAsciiWhitespace(split->answer));
   }
   return other;

@@ -11,7 +11,7 @@
 namespace vernier::plan {
 namespace {
 
-constexpr int64_t kFp32 = 4;
+constexpr int64_t kFp32Bytes = 4;
 constexpr int64_t kMiB = int64_t{1} << 20;
 
 // What a trainer holds before it loads anything: LibTorch's code and tables, gRPC, stacks, the allocator's
@@ -79,9 +79,9 @@ int64_t TrainedParameters(const v1::ModelShape& shape, const v1::Tuning& tuning)
 MemoryPlan MemoryOf(const v1::ModelShape& shape, const v1::TrainStage& stage, const Batches& batches,
                     bool bf16, int64_t checkpointed_layers) {
   const bool full = stage.tuning().has_full();
-  const int64_t element = bf16 ? 2 : kFp32;
+  const int64_t element = bf16 ? 2 : kFp32Bytes;
   const int64_t trained = TrainedParameters(shape, stage.tuning());
-  const int64_t base = shape.matrix_parameters() * element + shape.vector_parameters() * kFp32;
+  const int64_t base = shape.matrix_parameters() * element + shape.vector_parameters() * kFp32Bytes;
   const bool converts = bf16 ? !shape.stored_bf16() : !shape.stored_fp32();
   const int64_t moments = stage.optimizer().has_sgd() ? (stage.optimizer().sgd().momentum() > 0 ? 1 : 0) : 2;
   const int64_t gradients = FloorLog2(std::max(1, stage.virtual_shards())) + 1;
@@ -98,14 +98,15 @@ MemoryPlan MemoryOf(const v1::ModelShape& shape, const v1::TrainStage& stage, co
   };
   const auto tuned = [&](Table& table) {
     common(table);
-    table.Add(full ? "master_weights" : "adapter", trained * kFp32,
+    table.Add(full ? "master_weights" : "adapter", trained * kFp32Bytes,
               absl::StrCat(Millions(trained), " trained parameters in fp32"));
-    table.Add("optimizer", moments * trained * kFp32,
+    table.Add("optimizer", moments * trained * kFp32Bytes,
               absl::StrCat(moments, moments == 1 ? " moment" : " moments", " in fp32"));
-    if (PublishesBest(stage, batches)) table.Add("copies", trained * kFp32, "the best parameters so far");
+    if (PublishesBest(stage, batches))
+      table.Add("copies", trained * kFp32Bytes, "the best parameters so far");
   };
   // A checkpoint is written from a copy while training goes on.
-  const int64_t snapshot = (1 + moments) * trained * kFp32;
+  const int64_t snapshot = (1 + moments) * trained * kFp32Bytes;
 
   const int64_t tokens = batches.largest_micro_batch;
   const int64_t labelled = std::min<int64_t>(
@@ -136,7 +137,7 @@ MemoryPlan MemoryOf(const v1::ModelShape& shape, const v1::TrainStage& stage, co
 
   Table training;
   tuned(training);
-  training.Add("gradients", gradients * trained * kFp32,
+  training.Add("gradients", gradients * trained * kFp32Bytes,
                absl::StrCat(gradients, " sums of ", stage.virtual_shards(), " shards in fp32"));
   if (every > 0 && batches.steps > every) training.Add("copies", snapshot, "a checkpoint being written");
   stepping(training);
@@ -144,7 +145,7 @@ MemoryPlan MemoryOf(const v1::ModelShape& shape, const v1::TrainStage& stage, co
   // After the last step: the allocator still holds what the step had.
   Table saving;
   tuned(saving);
-  saving.Add("gradients", trained * kFp32, "1 sum in fp32");
+  saving.Add("gradients", trained * kFp32Bytes, "1 sum in fp32");
   if (every > 0) saving.Add("copies", snapshot, "a checkpoint being written");
   stepping(saving);
 
@@ -154,13 +155,13 @@ MemoryPlan MemoryOf(const v1::ModelShape& shape, const v1::TrainStage& stage, co
 
   Table publishing;
   tuned(publishing);
-  publishing.Add("gradients", trained * kFp32, "1 sum in fp32");
-  publishing.Add("copies", full ? shape.stored_bytes() : trained * kFp32, "what is published");
+  publishing.Add("gradients", trained * kFp32Bytes, "1 sum in fp32");
+  publishing.Add("copies", full ? shape.stored_bytes() : trained * kFp32Bytes, "what is published");
   if (full) {
     publishing.Add("copies", converts ? shape.stored_bytes() + base : shape.stored_bytes(),
                    "read again and compared");
   } else {
-    publishing.Add("copies", trained * kFp32, "read again and compared");
+    publishing.Add("copies", trained * kFp32Bytes, "read again and compared");
   }
 
   MemoryPlan best = training.Finish("training");
