@@ -10,7 +10,7 @@
 
 namespace vernier::server {
 
-// Thread-safe. Must outlive the slots it gives.
+// Thread-safe. The slots it gives may outlive it: work in a pool holds some when the service ends.
 class Slots {
  public:
   // `what` names the calls in messages: "uploads".
@@ -18,9 +18,10 @@ class Slots {
 
   // Held until the last copy of the result goes. ResourceExhausted: all are taken.
   absl::StatusOr<std::shared_ptr<void>> Take() {
-    if (taken_.fetch_add(1) < count_)
-      return std::shared_ptr<void>(this, [this](void*) { taken_.fetch_sub(1); });
-    taken_.fetch_sub(1);
+    if (taken_->fetch_add(1) < count_) {
+      return std::shared_ptr<void>(nullptr, [taken = taken_](void*) { taken->fetch_sub(1); });
+    }
+    taken_->fetch_sub(1);
     return absl::ResourceExhaustedError(absl::StrCat(
         count_, " ", what_, " are in progress, the most there may be; try again once one has ended"));
   }
@@ -28,7 +29,7 @@ class Slots {
  private:
   const absl::string_view what_;
   const int count_;
-  std::atomic<int> taken_ = 0;
+  const std::shared_ptr<std::atomic<int>> taken_ = std::make_shared<std::atomic<int>>(0);
 };
 
 }  // namespace vernier::server

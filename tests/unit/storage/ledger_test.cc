@@ -107,8 +107,9 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return info.param.name; });
 
 TEST(LedgerTest, AnotherFileIsRefused) {
-  std::vector<TensorView> tensors = TensorsOf(Example());
-  EXPECT_THAT(std::string(RoundTrip(tensors, {{"format", "pt"}}).status().message()), HasSubstr("is no"));
+  const Ledger ledger = Example();
+  EXPECT_THAT(std::string(RoundTrip(TensorsOf(ledger), {{"format", "pt"}}).status().message()),
+              HasSubstr("is no"));
 }
 
 TEST(LedgerTest, AMissingTensorIsNamed) {
