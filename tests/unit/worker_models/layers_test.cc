@@ -170,6 +170,19 @@ TEST_P(LayersTest, PackedAttention) {
   }
 }
 
+// On both sides of the lengths at which backward changes: one block, several, the flash kernel.
+TEST_P(LayersTest, PackedAttentionOfLongRows) {
+  const AttentionRule rule = {.scale = 0.4};
+  for (const int64_t length : {256, 257, 512, 513, 700}) {
+    SCOPED_TRACE(length);
+    const std::vector<int64_t> offsets = {0, 5, 5 + length};
+    ExpectSame([&](const auto& in) { return PackedAttention(in[0], in[1], in[2], offsets, rule); },
+               [&](const auto& in) { return AttentionReference(in, offsets, rule); },
+               {Random({5 + length, 4, 8}), Random({5 + length, 2, 8}), Random({5 + length, 2, 8})},
+               tolerance());
+  }
+}
+
 // Rows shorter and longer than windows, and than the blocks that a long row is cut into.
 TEST_P(LayersTest, PackedAttentionWithAWindow) {
   const std::vector<int64_t> offsets = {0, 3, 3, 4, 154, 163, 296};
