@@ -60,6 +60,10 @@ class Tuning : public models::Overlay {
   // The weight [O, I] (or the site's own layout) that a plain model would need at `site` to compute the same,
   // fp32. Only where traits().mergeable.
   virtual at::Tensor Merged(const models::LinearSite& site) const = 0;
+  // The same numbers with gradients of their own, so that two threads may go forward and backward at once
+  // while nobody writes the numbers; in Trainable()'s order. Null where that would not pay: gradients as
+  // large as the model.
+  virtual std::unique_ptr<Tuning> Twin() const = 0;
 };
 
 // The method that `spec` names, its defaults filled in, with fresh parameters drawn from `seed`

@@ -26,6 +26,7 @@ class Full final : public Tuning {
   std::vector<TrainableParameter> Trainable() override;
   absl::StatusOr<Exported> Export(absl::string_view base_name) override;
   at::Tensor Merged(const models::LinearSite& site) const override;
+  std::unique_ptr<Tuning> Twin() const override { return nullptr; }
   at::Tensor Use(const models::Parameter& parameter) const override;
 
  private:

@@ -127,6 +127,16 @@ Lora::Lora(const models::CausalLm& model, Options options)
   }
 }
 
+std::unique_ptr<Tuning> Lora::Twin() const {
+  std::unique_ptr<Lora> twin(new Lora(*this));
+  for (Factors& factors : twin->factors_) {
+    for (at::Tensor* matrix : {&factors.a_RI, &factors.b_OR}) {
+      if (matrix->defined()) *matrix = matrix->detach().set_requires_grad(true);
+    }
+  }
+  return twin;
+}
+
 std::string Lora::NameOfA(const models::LinearSite& site) {
   return absl::StrCat("base_model.model.", site.name, ".lora_A.weight");
 }

@@ -56,12 +56,14 @@ class Lora final : public Tuning {
   std::vector<TrainableParameter> Trainable() override;
   absl::StatusOr<Exported> Export(absl::string_view base_name) override;
   at::Tensor Merged(const models::LinearSite& site) const override;
+  std::unique_ptr<Tuning> Twin() const override;
   at::Tensor Linear(const models::LinearSite& site, const at::Tensor& x_TI, const at::Tensor& weight,
                     const at::Tensor& bias, const models::TokenBatch& batch) const override;
   std::vector<at::Tensor> LinearGroup(const std::vector<models::LinearUse>& uses, const at::Tensor& x_TI,
                                       const models::TokenBatch& batch) const override;
 
  private:
+  Lora(const Lora&) = default;
   // base(x) of each, where all are adapted, plus their terms; `mask` only for a single one.
   std::vector<at::Tensor> Adapted(const std::vector<models::LinearUse>& uses, const at::Tensor& x_TI,
                                   const models::TokenBatch& batch, const DropoutMask& mask) const;

@@ -62,6 +62,7 @@ class Function final : public torch::autograd::Function<Function> {
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
+    models::RefuseSecondDerivative("the low-rank layer");
     const tensor_list saved = context->get_saved_variables();
     const at::Tensor &x_TI = saved[0], &h_TP = saved[1];
     const std::vector<int64_t> is_io = context->saved_data["weight_is_io"].toIntVector();

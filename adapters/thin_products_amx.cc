@@ -1,69 +1,21 @@
 #include "adapters/thin_products_amx.h"
 
-#include <cpuid.h>
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 
-#define VN_AMX __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
-
 namespace vernier::adapters::amx {
 namespace {
 
+using models::amx::Pairs;
+using models::amx::Settle;
+using models::amx::StoreHalves;
+using models::amx::Tiles;
+using models::amx::ToFloats;
+
 constexpr int64_t kTokens = 64;  // a block of Project: four tiles of sums hide each other's latency
 constexpr int64_t kColumns = 4;  // tiles of a block of AddProduct
-
-// What was written before is in memory, and what is read after comes from there: the compiler does not know
-// what tile instructions touch.
-inline void Settle() { asm volatile("" : : : "memory"); }
-
-// Tiles 0-3 are sums, 4 is the left-hand side, 5 and 6 the right-hand side.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-// Tiles of this thread, for sums over blocks of `depth`; given back at the end, so that others who look find
-// none of theirs.
-class Tiles {
- public:
-  VN_AMX explicit Tiles(int64_t depth) {
-    TileConfig config;
-    for (int tile = 0; tile < 7; ++tile) {
-      config.row_bytes[tile] = tile == 4 ? static_cast<uint16_t>(2 * depth) : 64;
-      config.rows[tile] = tile < 5 ? kTile : static_cast<uint8_t>(depth / 2);
-    }
-    Settle();
-    _tile_loadconfig(&config);
-  }
-  VN_AMX ~Tiles() { _tile_release(); }
-  Tiles(const Tiles&) = delete;
-  Tiles& operator=(const Tiles&) = delete;
-};
-
-VN_AMX inline __m512 ToFloats(const Half* p) {
-  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-}
-
-VN_AMX inline __m256i ToHalves(__m512 v) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)); }
-
-VN_AMX inline void StoreHalves(Half* p, __m512 v) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), ToHalves(v));
-}
-
-// Pairs (even, odd) of bf16 in 32-bit lanes.
-VN_AMX inline __m512i Pairs(__m512 even, __m512 odd) {
-  const __m512i low = _mm512_cvtepu16_epi32(ToHalves(even));
-  const __m512i high = _mm512_slli_epi32(_mm512_cvtepu16_epi32(ToHalves(odd)), 16);
-  return _mm512_or_si512(low, high);
-}
 
 VN_AMX inline __m512 LoadUpTo(const float* p, int64_t count) {
   const auto mask = static_cast<__mmask16>(count >= kTile ? 0xffff : (1u << std::max<int64_t>(count, 0)) - 1);
@@ -102,25 +54,7 @@ VN_AMX void PackByColumns(const Matrix& part, int64_t row, int64_t column, int64
   }
 }
 
-bool AskForTiles() {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  constexpr unsigned kBf16 = 1u << 22, kTiles = 1u << 24;
-  if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
-  if ((edx & (kBf16 | kTiles)) != (kBf16 | kTiles)) return false;
-  if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512bw") ||
-      !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) {
-    return false;
-  }
-  // The kernel keeps tile registers only for processes that asked: ARCH_REQ_XCOMP_PERM, XTILEDATA.
-  return ::syscall(SYS_arch_prctl, 0x1023, 18) == 0;
-}
-
 }  // namespace
-
-bool Available() {
-  static const bool available = AskForTiles();
-  return available;
-}
 
 Packed::Packed(int64_t sum_size, int64_t columns, int64_t depth)
     : depth_(depth),
@@ -143,7 +77,7 @@ void Packed::Put(const Matrix& part, int64_t row, int64_t column, float scale) {
 
 VN_AMX void Project(const Half* x, int64_t x_stride, const Packed& weight, Half* h, int64_t h_stride,
                     int64_t begin, int64_t end) {
-  const Tiles tiles(2 * kTile);
+  const Tiles tiles(2 * kTile, /*left=*/1);
   const int64_t depth = weight.num_sum_blocks() * 2 * kTile;
   alignas(64) float sums[kTokens][kTile];
   std::vector<Half> padded;  // of the last tokens, up to whole tiles
@@ -192,7 +126,7 @@ VN_AMX void Project(const Half* x, int64_t x_stride, const Packed& weight, Half*
 
 VN_AMX void AddProduct(const Half* h, int64_t h_stride, const Packed& weight, Half* y, int64_t y_stride,
                        int64_t begin, int64_t end) {
-  const Tiles tiles(kTile);
+  const Tiles tiles(kTile, /*left=*/1);
   const int64_t h_bytes = h_stride * static_cast<int64_t>(sizeof(Half));
   const int64_t num_columns = weight.num_column_blocks();
   alignas(64) float sums[kColumns][kTile][kTile];
@@ -241,7 +175,7 @@ std::vector<Half> Turned(const Half* h, int64_t h_stride, int64_t num_tokens, in
 
 VN_AMX void TurnedProduct(const Half* turned_h, int64_t ranks, const Half* y, int64_t y_stride,
                           int64_t num_tokens, float* g, int64_t g_stride, int64_t begin, int64_t end) {
-  const Tiles tiles(2 * kTile);
+  const Tiles tiles(2 * kTile, /*left=*/1);
   const int64_t padded = (num_tokens + 31) / 32 * 32;
   const int64_t h_bytes = padded * static_cast<int64_t>(sizeof(Half));
   // Two tiles of the right-hand side: pairs of tokens of 32 columns.

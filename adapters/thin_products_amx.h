@@ -9,15 +9,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "worker/models/common/amx.h"
+
 namespace vernier::adapters::amx {
 
-inline constexpr int64_t kTile = 16;
-
-// bf16, as its bits.
-using Half = uint16_t;
-
-// Whether this processor has AMX with bf16 and the kernel lets this process use it. Asks once.
-bool Available();
+using models::amx::Available;
+using models::amx::Half;
+using models::amx::kTile;
 
 // `rows` x `columns` numbers in fp32: row r, column c at data[r * row_stride + c * column_stride]; one of the
 // strides is 1.

@@ -167,7 +167,8 @@ absl::Status Client::StreamMetrics(const v1::StreamMetricsRequest& request,
 
 absl::StatusOr<v1::UploadDatasetResponse> Client::UploadDataset(const std::string& path,
                                                                 const std::string& name,
-                                                                const OnBytes& progress) {
+                                                                const OnBytes& progress,
+                                                                const std::string& sha256) {
   VN_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   const absl::string_view bytes = file.bytes();
   grpc::ClientContext context;
@@ -178,7 +179,7 @@ absl::StatusOr<v1::UploadDatasetResponse> Client::UploadDataset(const std::strin
   const std::filesystem::path file_path(path);
   request.mutable_header()->set_name(name);
   request.mutable_header()->set_filename(file_path.filename().string());
-  request.mutable_header()->set_sha256(Sha256Hex(bytes));
+  request.mutable_header()->set_sha256(sha256.empty() ? Sha256Hex(bytes) : sha256);
   bool open = writer->Write(request);
   for (size_t offset = 0; open && offset < bytes.size(); offset += kChunkBytes) {
     request.set_chunk(std::string(bytes.substr(offset, kChunkBytes)));

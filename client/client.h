@@ -67,9 +67,11 @@ class Client {
                              const std::function<bool(const v1::MetricPoint&)>& on_point);
 
   using OnBytes = std::function<void(int64_t done, int64_t total)>;
-  // Streams a local file. `name` "" = the service picks one. AlreadyExists: it is the name of other content.
+  // Streams a local file. `name` "" = the service picks one; `sha256` "" = of the file as it is.
+  // AlreadyExists: the name is that of other content.
   absl::StatusOr<v1::UploadDatasetResponse> UploadDataset(const std::string& path, const std::string& name,
-                                                          const OnBytes& progress = nullptr);
+                                                          const OnBytes& progress = nullptr,
+                                                          const std::string& sha256 = "");
   // `path` lies on the server's machine. `on_progress` may be empty.
   absl::StatusOr<v1::Model> ImportModel(
       const std::string& path, const std::string& name,

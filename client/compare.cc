@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/check.h"
+#include "proto/canonical_bytes.h"
 #include "proto/yaml_schema.h"
 
 namespace vernier::client {
@@ -134,7 +135,7 @@ std::string SourcesOf(const v1::Data& data) {
   v1::Data sources;
   sources.set_source(data.source());
   *sources.mutable_mix() = data.mix();
-  return sources.SerializeAsString();
+  return CanonicalBytes(sources);
 }
 
 // Where a metric of the name is missing, NaN.

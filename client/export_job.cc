@@ -1,5 +1,6 @@
 #include "client/export_job.h"
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -11,6 +12,12 @@ namespace {
 
 constexpr absl::string_view kStages = "/stages/";
 constexpr size_t kIdDigits = 40;  // of a digest; ids of requests have at most 64 bytes
+
+absl::Status NamesNothing(absl::string_view source) {
+  return absl::InvalidArgumentError(absl::StrCat("\"", Excerpt(source),
+                                                 "\" names no job; write a job, jobs/ID/stages/STAGE, "
+                                                 "adapters/DIGEST or models/NAME"));
+}
 
 }  // namespace
 
@@ -36,6 +43,7 @@ absl::StatusOr<ExportRequest> ReadExportRequest(absl::string_view source, absl::
                                                    " knows its own base, remove it"));
   }
   if (absl::ConsumePrefix(&source, "models/")) {
+    if (source.empty()) return NamesNothing("models/");
     request.model = std::string(source);
     return request;
   }
@@ -43,9 +51,7 @@ absl::StatusOr<ExportRequest> ReadExportRequest(absl::string_view source, absl::
   request.job = std::string(source.substr(0, stages));
   if (stages != absl::string_view::npos) request.stage = std::string(source.substr(stages + kStages.size()));
   if (request.job.empty() || (stages != absl::string_view::npos && request.stage.empty())) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", Excerpt(source),
-                                                   "\" names no job; write a job, jobs/ID/stages/STAGE, "
-                                                   "adapters/DIGEST or models/NAME"));
+    return NamesNothing(source);
   }
   return request;
 }
@@ -71,6 +77,22 @@ v1::JobSpec ExportSpec(const ExportRequest& request) {
     if (request.type == "q8_0") gguf.set_type(v1::GGUF_TYPE_Q8_0);
   }
   return spec;
+}
+
+std::string BaseSourceOf(const v1::Job& job, absl::string_view stage) {
+  const v1::ModelRef* model = nullptr;
+  const auto num_train =
+      absl::c_count_if(job.spec().stages(), [](const auto& each) { return each.has_train(); });
+  for (int i = 0; i < job.spec().stages_size(); ++i) {
+    const v1::Stage& each = job.spec().stages(i);
+    if (!each.has_train()) continue;
+    const bool published =
+        num_train == 1 || (i < job.stages_size() && job.stages(i).state() == v1::STAGE_STATE_SUCCEEDED);
+    if (stage.empty() ? published : each.id() == stage) model = &each.train().model();
+  }
+  if (model != nullptr && model->has_stage()) return absl::StrCat(job.name(), kStages, model->stage());
+  if (model != nullptr && model->has_base()) return absl::StrCat("models/", model->base());
+  return "models/BASE";
 }
 
 std::string ExportRequestId(const ExportRequest& request, int attempt) {

@@ -31,4 +31,8 @@ v1::JobSpec ExportSpec(const ExportRequest& request);
 // one more after each that failed.
 std::string ExportRequestId(const ExportRequest& request, int attempt);
 
+// What the adapter that `stage` of `job` published ("": the only one that did) lies on, as a source of
+// `vernier export`: the stage or the model that it was trained on; "models/BASE" where that cannot be told.
+std::string BaseSourceOf(const v1::Job& job, absl::string_view stage);
+
 }  // namespace vernier::client

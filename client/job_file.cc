@@ -73,6 +73,11 @@ absl::Status ForEachRows(v1::JobSpec& spec, const OnRows& visit) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> DigestOfFile(const std::string& path) {
+  VN_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  return Sha256Hex(file.bytes());
+}
+
 // Uploads each local file once.
 class Uploader {
  public:
@@ -94,8 +99,10 @@ class Uploader {
     if (path.empty()) return absl::OkStatus();  // the name of a dataset in the service
     std::string& digest = digests_[path];
     if (digest.empty()) {
-      VN_ASSIGN_OR_RETURN(const std::string wanted, FreeName(path));
-      VN_ASSIGN_OR_RETURN(const v1::UploadDatasetResponse response, client_.UploadDataset(path, wanted));
+      VN_ASSIGN_OR_RETURN(const std::string own, DigestOfFile(path));
+      VN_ASSIGN_OR_RETURN(const std::string wanted, FreeName(path, own));
+      VN_ASSIGN_OR_RETURN(const v1::UploadDatasetResponse response,
+                          client_.UploadDataset(path, wanted, nullptr, own));
       digest = response.dataset().digest();
       say_(absl::StrCat(response.existed() ? "known    " : "uploaded ", path, " (",
                         HumanBytes(response.dataset().size_bytes()), ", ", CountOf(response.dataset()),
@@ -110,15 +117,14 @@ class Uploader {
 
   // The file's own, where it is free or stands for the same content; else none, and the service names it by
   // its digest: a file that was edited since the last job is another dataset, not an error.
-  absl::StatusOr<std::string> FreeName(const std::string& path) {
+  absl::StatusOr<std::string> FreeName(const std::string& path, const std::string& digest) {
     const std::string name = DatasetNameOf(path);
     v1::GetDatasetRequest request;
     request.set_name(name);
     const auto taken = client_.Call(&v1::DatasetService::Stub::GetDataset, request);
     if (absl::IsNotFound(taken.status())) return name;
     VN_RETURN_IF_ERROR(taken.status());
-    VN_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-    return taken->dataset().digest() == Sha256Hex(file.bytes()) ? name : "";
+    return taken->dataset().digest() == digest ? name : "";
   }
 
   Client& client_;

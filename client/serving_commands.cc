@@ -56,10 +56,10 @@ std::vector<ServingCommand> AdapterCommands(const Exported& exported) {
   const AdapterShape shape = ShapeOf(exported.adapter_config);
   const std::string base = absl::StrCat(exported.folder, "/base");
   std::vector<ServingCommand> commands;
-  commands.push_back({"first",
-                      absl::StrCat("vernier export ", ShellWord(absl::StrCat("models/", exported.base)),
-                                   " --profile merged --to ", ShellWord(base)),
-                      "the base model as a folder, once"});
+  commands.push_back(
+      {"first",
+       absl::StrCat("vernier export ", ShellWord(exported.base), " --profile merged --to ", ShellWord(base)),
+       "the base model as a folder, once"});
   if (shape.uniform) {
     commands.push_back(
         {"vLLM",
@@ -95,6 +95,13 @@ std::vector<ServingCommand> MergedCommands(const Exported& exported) {
           {"llama.cpp", "", "reads GGUF files; export with --profile gguf"}};
 }
 
+// What llama.cpp does otherwise than the model was trained.
+std::string GgufNote(const Exported& exported) {
+  if (exported.ignored_window == 0) return "";
+  return absl::StrCat("has no window for phi3 models: beyond ", exported.ignored_window,
+                      " tokens it attends to more than the model was trained to");
+}
+
 std::vector<ServingCommand> GgufCommands(const Exported& exported) {
   const auto file = [&](absl::string_view name) {
     return ShellWord(absl::StrCat(exported.folder, "/", name));
@@ -103,20 +110,20 @@ std::vector<ServingCommand> GgufCommands(const Exported& exported) {
   std::string model = file("model.gguf");
   if (exported.lora) {
     model = file("base/model.gguf");
-    commands.push_back({"first",
-                        absl::StrCat("vernier export ", ShellWord(absl::StrCat("models/", exported.base)),
-                                     " --profile gguf --to ", file("base")),
-                        "the base model as a GGUF file, once"});
+    commands.push_back(
+        {"first",
+         absl::StrCat("vernier export ", ShellWord(exported.base), " --profile gguf --to ", file("base")),
+         "the base model as a GGUF file, once"});
   }
   commands.push_back({"llama.cpp",
                       absl::StrCat("llama-server -m ", model,
                                    exported.lora ? absl::StrCat(" --lora ", file("adapter.gguf")) : "",
                                    " --alias ", ShellWord(exported.name), " --jinja"),
-                      ""});
+                      GgufNote(exported)});
   commands.push_back({"Ollama",
                       absl::StrCat("ollama create ", ShellWord(exported.name), " -f ", file("Modelfile"),
                                    " && ollama run ", ShellWord(exported.name)),
-                      ""});
+                      GgufNote(exported)});
   if (!exported.lora) {
     commands.push_back(
         {"transformers",
@@ -140,6 +147,14 @@ std::string ShellWord(absl::string_view text) {
   });
   if (plain) return std::string(text);
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
+}
+
+int64_t IgnoredWindow(const storage::Gguf& gguf) {
+  const auto architecture = gguf.GetString("general.architecture");
+  const auto window = gguf.GetInt("phi3.attention.sliding_window");
+  const auto context = gguf.GetInt("phi3.context_length");
+  if (!architecture.ok() || *architecture != "phi3" || !window.ok() || !context.ok()) return 0;
+  return *window < *context ? *window : 0;
 }
 
 std::vector<ServingCommand> ServingCommands(const Exported& exported) {

@@ -19,6 +19,7 @@ struct DeviceView {
   std::string kind;  // cpu | cuda
   int threads = 1;
   int64_t memory_bytes = 0;  // it may use; 0: not told, anything fits
+  bool bf16 = false;         // computes it natively
 };
 
 // A connected agent.
@@ -46,7 +47,9 @@ struct PendingView {
   int threads = 0;          // 0 = all of the device
   std::string isa;          // of its checkpoints (numeric class); "" = any
   std::string device_kind;  // likewise
-  int64_t memory_bytes = 0;  // it needs at its worst moment; 0: not known
+  // It needs at its worst moment, by what it would compute in there; 0: not known.
+  int64_t memory_bytes = 0;       // on a device without native bf16
+  int64_t bf16_memory_bytes = 0;  // on one that has it
 };
 
 struct ClusterView {

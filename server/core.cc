@@ -69,7 +69,9 @@ Core::Impl::Impl(Options options, JobStore& store, StoreSnapshot snapshot, absl:
       agents(this->options.limits.max_agents),
       generations(this->options.limits.max_generations),
       now_(now),
-      leases_(this->options.lease) {}
+      leases_(this->options.lease) {
+  if (!state.all_jobs().empty()) agents_back_by_ = now + this->options.lease.ttl + this->options.lease.margin;
+}
 
 std::vector<Effect> Core::TakeEffects() { return std::exchange(impl_->effects, {}); }
 absl::Time Core::NextWakeup() const { return impl_->NextWakeup(); }
@@ -247,7 +249,9 @@ Core::Impl::Cluster Core::Impl::ClusterOf(const Draft& draft) const {
              lease.prepare_task() ? scheduler::WorkKind::kSide : scheduler::WorkKind::kDevice,
              StageName(record, i)});
       } else if (WaitsForPlace(record, i)) {
-        cluster.view.pending.push_back(PendingOf(record, i));
+        scheduler::PendingView pending = PendingOf(record, i);
+        if (held_.contains(pending.key)) continue;
+        cluster.view.pending.push_back(std::move(pending));
         cluster.owners.push_back({.place = {id, i}});
       }
     }
@@ -273,8 +277,8 @@ bool Core::Impl::Place(Draft& draft) {
       scheduler::Schedule(now_, cluster.view, options.schedule);
   bool all_granted = true;
   bool wanted = false;  // side work waits for a place
-  std::map<std::string, std::string> waiting;
-  next_ready_ = absl::InfiniteFuture();
+  std::map<std::string, std::string> waiting = held_;
+  next_ready_ = held_until_;
   for (size_t i = 0; i < decisions.size(); ++i) {
     const scheduler::Decision& decision = decisions[i];
     const Cluster::Owner& owner = cluster.owners[i];

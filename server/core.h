@@ -133,6 +133,8 @@ class Core {
                                              absl::Time now);
   // By name or digest (also a unique prefix of at least 8 characters). NotFound names the nearest.
   absl::StatusOr<v1::Dataset> GetDataset(absl::string_view tenant, absl::string_view name) const;
+  // Whether a job that reads the dataset with this digest failed because bytes were damaged.
+  bool MayBeDamaged(absl::string_view tenant, absl::string_view digest) const;
   // In order of name. `page_token`: "" or the last next_page_token.
   absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(absl::string_view tenant,
                                                         const v1::ListDatasetsRequest& request) const;

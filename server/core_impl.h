@@ -44,7 +44,7 @@ class Core::Impl {
 
   // core_plan.cc
   // Plans what was not planned yet and is about to wait for a device: fails what fits on none of those there
-  // are.
+  // are, once no agent that was there a moment ago may come back.
   void PlanStages(Draft& draft);
 
   // core_agents.cc
@@ -94,7 +94,13 @@ class Core::Impl {
   std::string NewLeaseId(uint64_t token) const;
 
   // core_plan.cc
-  void PlanStage(Draft& draft, JobRecord& record, int stage, const std::vector<plan::Device>& devices);
+  struct Awaited {
+    std::string who;
+    absl::Time until;
+  };
+  // Agents that may come back, and until when that is expected of them.
+  std::optional<Awaited> AwaitedAgents() const;
+  void PlanStage(Draft& draft, const std::string& job, int stage, const std::vector<plan::Device>& devices);
 
   // core_agents.cc
   void Send(ConnectionId connection, v1::ServerMessage message);
@@ -118,6 +124,12 @@ class Core::Impl {
   std::map<std::string, int64_t> sequences_;    // newest event dealt with, by lease
   std::map<std::string, std::string> waiting_;  // PendingView::key -> why it waits
   std::map<std::string, int32_t> positions_;    // job id -> place in the queue
+  // PendingView::key of stages that fit on no connected agent -> why they are not failed yet. Made anew by
+  // every PlanStages.
+  std::map<std::string, std::string> held_;
+  absl::Time held_until_ = absl::InfiniteFuture();
+  // When agents that were connected before a restart have had the time to dial again.
+  absl::Time agents_back_by_ = absl::InfinitePast();
   // Generations that the draft under way grants: they are not part of its transaction's rows.
   std::map<uint64_t, Generation> granted_;
   absl::Time next_ready_ = absl::InfiniteFuture();  // of the earliest back-off

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,7 @@
 #include "common/text.h"
 #include "server/core_impl.h"
 #include "server/jobs/job_machine.h"
+#include "server/jobs/state.h"
 #include "server/jobs/tasks.h"
 #include "server/jobs/transitions.h"
 #include "server/limits.h"
@@ -33,6 +35,37 @@ bool HasLabels(const v1::JobSpec& spec, const google::protobuf::Map<std::string,
 absl::Status CheckLimit(int limit, int most) {
   if (limit >= 1 && limit <= most) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("limit = ", limit, " is outside [1, ", most, "]"));
+}
+
+// Whether `key`, an adapter or weights from outside a job, is still there: imported, or published by a job.
+bool IsKept(const State& state, const std::string& tenant, const std::string& key) {
+  bool kept = false;
+  state.adapters.ForEach(tenant, [&](const AdapterRecord& adapter) { kept = kept || adapter.key() == key; });
+  for (const auto& [order, id] : state.all_jobs()) {
+    if (kept) break;
+    if (!absl::StartsWith(key, absl::StrCat(storage::JobFolder(tenant, id), "/"))) continue;
+    for (const StageRecord& stage : state.Find(id)->stages()) {
+      kept = kept || absl::c_any_of(stage.artifacts(), [&](const auto& each) { return each.key() == key; });
+    }
+  }
+  return kept;
+}
+
+const v1::AdapterRef& AdapterOf(const v1::Stage& stage) {
+  if (stage.has_evaluate()) return stage.evaluate().adapter();
+  return stage.has_export_() ? stage.export_().adapter() : stage.train().init_from();
+}
+
+// What a stage builds on was deleted.
+absl::Status Deleted(const v1::Job& job, const v1::Stage& stage) {
+  const v1::AdapterRef& ref = AdapterOf(stage);
+  const std::string& name = !stage.export_().job().empty() ? stage.export_().job()
+                            : ref.has_job()                ? ref.job()
+                                                           : ref.adapter();
+  return absl::FailedPreconditionError(
+      absl::StrCat(job.name(), ": ", name, ", which stage \"", stage.id(), "\" builds on, was deleted; ",
+                   ref.has_adapter() ? "import the same one again, then resume the job"
+                                     : "submit the job anew with another one"));
 }
 
 }  // namespace
@@ -119,6 +152,10 @@ absl::Status Core::Impl::CheckReopen(const JobRecord& record) const {
     for (const auto& [name, digest] : DatasetsOf(record, i)) {
       if (state.datasets.FindDigest(tenant, digest) == nullptr)
         return gone("dataset", name, digest, "upload");
+    }
+    for (const std::string* key : {&stage.adapter_key(), &stage.model_key()}) {
+      if (key->empty() || IsKept(state, tenant, *key)) continue;
+      return Deleted(record.job(), record.job().spec().stages(i));
     }
   }
   return CheckRoom(tenant);

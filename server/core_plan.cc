@@ -5,14 +5,19 @@
 #include <map>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/check.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "proto/canonical_bytes.h"
 #include "server/core_impl.h"
 #include "server/jobs/job_machine.h"
 #include "server/jobs/tasks.h"
 #include "server/validate/validate.h"
 #include "worker/plan/batches.h"
+#include "worker/plan/memory.h"
 #include "worker/plan/stage_plan.h"
 #include "worker/plan/work.h"
 
@@ -44,7 +49,8 @@ std::vector<plan::Device> DevicesOf(const AgentTable& agents) {
                          .host = agent.host(),
                          .id = device.id(),
                          .memory_bytes = device.memory_bytes(),
-                         .bf16 = device.bf16()});
+                         .bf16 = device.bf16(),
+                         .threads = device.threads()});
     }
   }
   return devices;
@@ -116,7 +122,7 @@ plan::RateFn RatesOf(const State& state, absl::string_view tenant) {
 std::string PreparationOf(const JobRecord& record, int index) {
   v1::PrepareTask task = PrepareTaskOf(record, index);
   task.mutable_data()->clear_template_time();
-  return task.SerializeAsString();
+  return CanonicalBytes(task);
 }
 
 // What an earlier job found in the same rows; null: nobody prepared them.
@@ -197,7 +203,26 @@ absl::StatusOr<v1::PlanJobResponse> Core::PlanJob(absl::string_view tenant, cons
   return response;
 }
 
+std::optional<Core::Impl::Awaited> Core::Impl::AwaitedAgents() const {
+  std::vector<std::string> away;
+  absl::Time until = absl::InfinitePast();
+  for (const v1::Agent& agent : agents.List()) {
+    const absl::Time lost = FromTimestamp(agent.last_heartbeat()) + options.lease.ttl + options.lease.margin;
+    if (agent.connected() || lost <= now_) continue;
+    away.push_back(absl::StrCat("agent ", agent.id(), ", which was connected a moment ago"));
+    until = std::max(until, lost);
+  }
+  if (agents_back_by_ > now_) {
+    away.push_back("agents that were connected before vernierd restarted");
+    until = std::max(until, agents_back_by_);
+  }
+  if (away.empty()) return std::nullopt;
+  return Awaited{absl::StrJoin(away, ", "), until};
+}
+
 void Core::Impl::PlanStages(Draft& draft) {
+  held_.clear();
+  held_until_ = absl::InfiniteFuture();
   const std::vector<plan::Device> devices = DevicesOf(agents);
   // Without a word on memory there is nothing to hold a plan against.
   const bool told = std::any_of(devices.begin(), devices.end(),
@@ -209,15 +234,24 @@ void Core::Impl::PlanStages(Draft& draft) {
       const bool due = waiting.job().spec().stages(i).has_train() && waiting.stages(i).has_shape() &&
                        !waiting.stages(i).planned() &&
                        waiting.job().stages(i).state() == v1::STAGE_STATE_QUEUED && WaitsForPlace(waiting, i);
-      if (due) PlanStage(draft, draft.Edit(id), i, devices);
+      if (due) PlanStage(draft, id, i, devices);
     }
   }
 }
 
-void Core::Impl::PlanStage(Draft& draft, JobRecord& record, int stage,
+void Core::Impl::PlanStage(Draft& draft, const std::string& job, int stage,
                            const std::vector<plan::Device>& devices) {
+  const plan::StageFacts facts = FactsOf(*draft.Find(job), stage);
   const absl::StatusOr<v1::StagePlan> plan =
-      plan::PlanTrain(FactsOf(record, stage), devices, [](const auto&...) { return std::nullopt; });
+      plan::PlanTrain(facts, devices, [](const auto&...) { return std::nullopt; });
+  const std::optional<Awaited> awaited = AwaitedAgents();
+  if (plan.ok() && !plan->problem().empty() && awaited.has_value()) {
+    held_[PendingOf(*draft.Find(job), stage).key] =
+        absl::StrCat("waiting for ", awaited->who, ": ", plan->problem());
+    held_until_ = std::min(held_until_, awaited->until);
+    return;
+  }
+  JobRecord& record = draft.Edit(job);
   StageRecord& kept = *record.mutable_stages(stage);
   if (!plan.ok()) {
     // The rows have no plan: the trainer says why.
@@ -230,16 +264,29 @@ void Core::Impl::PlanStage(Draft& draft, JobRecord& record, int stage,
     return;
   }
   kept.set_planned(true);
-  kept.set_planned_bytes(plan->peak_bytes());
+  // One number of layers for all devices, and what that needs on each sort of them.
+  const auto batches = plan::BatchesOf(facts.report, 0, facts.stage, facts.seed);
+  VN_CHECK(batches.ok());  // or there were no plan
+  int threads = 1;
+  for (const plan::Device& device : devices) threads = std::max(threads, device.threads);
+  const auto needs = [&](bool device_has_bf16) {
+    const bool bf16 = plan::UsesBf16(facts.stage.precision(), device_has_bf16);
+    return plan::MemoryOf(facts.shape, facts.stage, *batches, bf16, threads, plan->checkpointed_layers())
+        .peak_bytes;
+  };
+  kept.set_planned_fp32_bytes(needs(/*device_has_bf16=*/false));
+  kept.set_planned_bf16_bytes(needs(/*device_has_bf16=*/true));
   v1::TrainStage& train = *record.mutable_job()->mutable_spec()->mutable_stages(stage)->mutable_train();
   const bool chosen = !train.has_checkpointed_layers();
+  kept.set_chose_layers(chosen);
   train.set_checkpointed_layers(plan->checkpointed_layers());
   draft.AddEvent(record, "info", kept.id(), Summary(*plan));
   if (!chosen || plan->checkpointed_layers() == 0) return;
   const std::string note =
       absl::StrCat("activation checkpointing of ", plan->checkpointed_layers(), " of ", plan->num_layers(),
                    " layers, chosen so that it fits; checkpointed_layers: 0 switches it off");
-  record.mutable_job()->mutable_stages(stage)->add_notes(note);
+  v1::StageStatus& status = *record.mutable_job()->mutable_stages(stage);
+  if (!absl::c_linear_search(status.notes(), note)) status.add_notes(note);  // resumed, it is planned again
   draft.AddEvent(record, "info", kept.id(), note);
 }
 

@@ -10,6 +10,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "server/core_impl.h"
+#include "server/jobs/tasks.h"
 #include "server/jobs/transitions.h"
 #include "server/limits.h"
 #include "storage/layout.h"
@@ -121,6 +122,21 @@ absl::StatusOr<Core::Registered> Core::RegisterDataset(absl::string_view tenant,
 
 absl::StatusOr<v1::Dataset> Core::GetDataset(absl::string_view tenant, absl::string_view name) const {
   return impl_->state.datasets.Resolve(tenant, name);
+}
+
+bool Core::MayBeDamaged(absl::string_view tenant, absl::string_view digest) const {
+  return absl::c_any_of(impl_->state.all_jobs(), [&](const auto& job) {
+    const JobRecord& record = *impl_->state.Find(job.second);
+    if (record.tenant() != tenant ||
+        record.job().error().code() != absl::StatusCodeToString(absl::StatusCode::kDataLoss)) {
+      return false;
+    }
+    for (int i = 0; i < record.stages_size(); ++i) {
+      if (absl::c_any_of(DatasetsOf(record, i), [&](const auto& read) { return read.second == digest; }))
+        return true;
+    }
+    return false;
+  });
 }
 
 absl::StatusOr<v1::ListDatasetsResponse> Core::ListDatasets(absl::string_view tenant,

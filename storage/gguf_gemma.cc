@@ -108,6 +108,10 @@ absl::StatusOr<GgufPlan> PlanGgufGemma3(const Gguf& gguf) {
 
 absl::StatusOr<GgufDescription> DescribeGgufGemma2(const GgufModelFacts& facts) {
   GgufDescriber describer(facts, "gemma2");
+  // llama.cpp takes the embedding for it, and refuses a file with a tensor more. It reads gemma3's.
+  if (!facts.tied_head) {
+    return describer.Bad("tie_word_embeddings = false cannot be said in GGUF for gemma2 models");
+  }
   VN_RETURN_IF_ERROR(DescribeGemma(
       facts, QueryScalar(facts.sizes, kLayersOfGemma2At27b), [](int64_t layer) { return layer % 2 == 0; },
       describer));

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "storage/gguf_dequant.h"
@@ -67,6 +68,8 @@ absl::Status Quantize(uint32_t type, absl::Span<const float> values, std::string
   bytes->reserve(bytes->size() + values.size() / static_cast<size_t>(known->block_elements) *
                                      static_cast<size_t>(known->block_bytes));
   if (known->name == "F32") {
+    if (absl::Status status = CheckSizes(values, std::numeric_limits<float>::max(), "F32"); !status.ok())
+      return status;
     bytes->append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
     return absl::OkStatus();
   }

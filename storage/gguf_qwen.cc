@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "storage/gguf_llama_like.h"
 
@@ -44,6 +45,12 @@ absl::StatusOr<GgufDescription> DescribeGgufQwen2(const GgufModelFacts& facts) {
 }
 
 absl::StatusOr<GgufDescription> DescribeGgufQwen3(const GgufModelFacts& facts) {
+  // llama.cpp makes no such tensors for qwen3, and refuses a file with more tensors than it made.
+  for (const absl::string_view linear : {"q_proj", "o_proj"}) {
+    if (!facts.has_parameter(absl::StrCat("model.layers.0.self_attn.", linear, ".bias"))) continue;
+    return GgufDescriber(facts, kQwen3.model_type)
+        .Bad("attention_bias = true cannot be said in GGUF for qwen3 models");
+  }
   return Describe(facts, kQwen3);
 }
 

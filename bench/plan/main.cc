@@ -20,6 +20,7 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "common/digest.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -161,7 +162,19 @@ void Print(const Outcome& outcome) {
   std::cout << " (" << outcome.plan.peak_phase() << ")" << std::endl;
 }
 
+absl::Status CheckNames(const std::vector<std::string>& only) {
+  std::vector<std::string> known;
+  for (const Configuration& configuration : Configurations()) known.push_back(configuration.name);
+  for (const std::string& name : only) {
+    if (absl::c_linear_search(known, name)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--only ", name, ": no such configuration; there are ", absl::StrJoin(known, ", ")));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Run(const Options& options) {
+  VN_RETURN_IF_ERROR(CheckNames(options.only));
   const std::string gguf = CachedInput(kSmolLm2Gguf);
   if (gguf.empty()) return absl::NotFoundError("the SmolLM2 GGUF is not in the cache; run tools/setup");
   const std::string folder =

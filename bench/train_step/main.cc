@@ -22,10 +22,10 @@
 #include "worker/data/batch_plan.h"
 #include "worker/models/model.h"
 #include "worker/models/torch.h"
+#include "worker/trainer/lanes.h"
 #include "worker/trainer/numeric_class.h"
 #include "worker/trainer/process_setup.h"
 #include "worker/trainer/run.h"
-#include "worker/trainer/shard_tree.h"
 
 namespace vernier::bench {
 namespace {
@@ -115,7 +115,10 @@ absl::Status Main(const Options& options) {
   VN_ASSIGN_OR_RETURN(std::unique_ptr<adapters::Tuning> tuning,
                       adapters::CreateTuning(*model, stage.tuning(), kSeed));
   VN_ASSIGN_OR_RETURN(const std::unique_ptr<trainer::Run> run,
-                      trainer::Run::Create(*model, std::move(tuning), stage));
+                      trainer::Run::Create(*model, std::move(tuning), stage,
+                                           trainer::ChoosePrecision(precision).dtype == at::kBFloat16
+                                               ? std::min(options.threads, options.shards)
+                                               : 1));
   const std::vector<int64_t> lengths =
       Lengths(options, int64_t{options.rows} * (options.steps + 1), model->config().max_positions);
   VN_ASSIGN_OR_RETURN(const data::BatchPlan plan,
@@ -126,23 +129,27 @@ absl::Status Main(const Options& options) {
   double seconds = 0, cpu_seconds = 0, loss = 0;
   int64_t tokens = 0;
   std::vector<double> rates;
+  trainer::Lanes lanes;
   for (int step = 0; step <= options.steps; ++step) {
     const data::GlobalBatch batch = plan.Batch(step);
     const absl::Time begin = absl::Now();
     const double cpu = CpuSeconds();
-    std::vector<objectives::RowSums> rows;
-    const auto leaf = [&](int shard, trainer::FlatGradient& gradient) -> absl::Status {
+    std::vector<std::vector<objectives::RowSums>> rows(options.shards);
+    const auto leaf = [&](int lane, int shard, trainer::FlatGradient& gradient) -> absl::Status {
       std::vector<objectives::LabelledBatch> micro_batches;
       for (const data::MicroBatch& micro_batch : batch.shards[shard].micro_batches) {
         micro_batches.push_back(BatchOf(micro_batch, options, step, model->config().vocab_size));
       }
-      return run->ForwardBackward(micro_batches, 1e-3, gradient, rows);
+      return run->ForwardBackward(micro_batches, 1e-3, gradient, rows[shard], lane);
     };
     trainer::FlatGradient gradient;
-    VN_RETURN_IF_ERROR(trainer::SumShardTree(0, options.shards, leaf, gradient));
+    const int num_lanes = data::NumLanes(batch, run->num_lanes(), options.micro_batch_tokens);
+    VN_RETURN_IF_ERROR(trainer::SumShardsInLanes(lanes, num_lanes, options.shards, leaf, gradient));
     const double norm = run->OptimStep(gradient, 1.0, 1.0);
     loss = 0;
-    for (const objectives::RowSums& row : rows) loss += row.nll;
+    for (const auto& shard : rows) {
+      for (const objectives::RowSums& row : shard) loss += row.nll;
+    }
     const double wall = absl::ToDoubleSeconds(absl::Now() - begin);
     std::fprintf(stderr, "step %d: %lld tokens, %.3f s, %.1f tok/s, nll %.6f, norm %.6g\n", step,
                  static_cast<long long>(batch.num_tokens), wall, double(batch.num_tokens) / wall, loss, norm);

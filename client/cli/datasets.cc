@@ -62,6 +62,8 @@ struct RowFlags {
     v1::LossOn_Parse("LOSS_ON_" + absl::AsciiStrToUpper(loss_on.empty() ? "unspecified" : loss_on),
                      &encode.loss_on);
     v1::Turns_Parse("TURNS_" + absl::AsciiStrToUpper(turns.empty() ? "unspecified" : turns), &encode.turns);
+    v1::Reasoning_Parse("REASONING_" + absl::AsciiStrToUpper(reasoning.empty() ? "unspecified" : reasoning),
+                        &encode.reasoning);
     return encode;
   }
 
@@ -82,8 +84,7 @@ struct RowFlags {
     client::CodecRequest request;
     request.model = model;
     request.turns = Encode().turns;
-    v1::Reasoning_Parse("REASONING_" + absl::AsciiStrToUpper(reasoning.empty() ? "unspecified" : reasoning),
-                        &request.reasoning);
+    request.reasoning = Encode().reasoning;
     if (!chat_template.empty()) {
       VN_ASSIGN_OR_RETURN(request.chat_template, ReadFile(chat_template, data::kMaxTemplateBytes));
     }
@@ -140,7 +141,8 @@ absl::Status Check(Cli& cli, const CheckFlags& flags) {
   return absl::OkStatus();
 }
 
-void PrintPreviewJson(const data::Preview& preview) {
+// `num_rows` are made of the row together.
+void PrintPreviewJson(const data::Preview& preview, size_t num_rows) {
   nlohmann::json out;
   out["num_tokens"] = preview.num_tokens;
   out["num_trained_tokens"] = preview.num_trained_tokens;
@@ -148,6 +150,12 @@ void PrintPreviewJson(const data::Preview& preview) {
   out["implicit_system_prompt"] = preview.implicit_system_prompt;
   out["adds_bos"] = preview.adds_bos;
   out["adds_eos"] = preview.adds_eos;
+  out["trains_eos"] = preview.trains_eos;
+  out["hides_reasoning"] = preview.hides_reasoning;
+  if (preview.message.has_value()) {
+    out["message"] = *preview.message;
+    out["num_rows"] = num_rows;
+  }
   out["segments"] = nlohmann::json::array();
   for (const data::PreviewSegment& segment : preview.segments) {
     out["segments"].push_back({{"text", segment.text}, {"weight", segment.weight}});
@@ -183,14 +191,20 @@ absl::Status ShowPreview(Cli& cli, const std::string& path, int64_t row, const R
   if (!source.ok()) return Annotate(source.status(), path);
   const auto previews = data::PreviewRow(**source, row, rows, *codec, flags.Encode());
   if (!previews.ok()) return Annotate(previews.status(), path);
-  for (size_t i = 0; i < previews->size(); ++i) {
+  bool first = true;
+  for (const data::Preview& preview : previews->rows) {
     if (cli.json()) {
-      PrintPreviewJson((*previews)[i]);
+      PrintPreviewJson(preview, previews->num_rows);
       continue;
     }
-    if (previews->size() > 1) std::cout << (i > 0 ? "\n" : "") << "=== row made of turn " << i + 1 << "\n";
-    PrintPreview((*previews)[i]);
+    if (preview.message.has_value() && previews->num_rows > 1) {
+      std::cout << (std::exchange(first, false) ? "" : "\n") << "=== row made of messages["
+                << *preview.message << "]\n";
+    }
+    PrintPreview(preview);
   }
+  const size_t num_hidden = previews->num_rows - previews->rows.size();
+  if (num_hidden > 0 && !cli.json()) std::cout << "\n" << num_hidden << " more not shown\n";
   return absl::OkStatus();
 }
 

@@ -18,6 +18,7 @@
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "storage/gguf.h"
 
 namespace vernier::cli {
 namespace {
@@ -78,19 +79,11 @@ absl::StatusOr<v1::Artifact> ArtifactOf(client::Client& client, const v1::Job& j
   return absl::NotFoundError(absl::StrCat(job.name(), " has no artifact \"", profile, "\""));
 }
 
-// The base model's name: of the request, or as the exported job has it.
+// What the adapter of the request is served with.
 absl::StatusOr<std::string> BaseOf(client::Client& client, const client::ExportRequest& request) {
-  if (!request.model.empty()) return request.model;
+  if (request.job.empty()) return absl::StrCat("models/", request.model);
   VN_ASSIGN_OR_RETURN(const v1::Job job, client::GetJob(client, request.job));
-  for (const v1::Stage& stage : job.spec().stages()) {
-    const bool named = request.stage.empty() || stage.id() == request.stage;
-    if (named && stage.has_train() && !stage.train().model().base().empty())
-      return stage.train().model().base();
-  }
-  for (const v1::Stage& stage : job.spec().stages()) {
-    if (!stage.train().model().base().empty()) return stage.train().model().base();
-  }
-  return "BASE";
+  return client::BaseSourceOf(job, request.stage);
 }
 
 void PrintCommands(const client::Exported& exported) {
@@ -123,11 +116,7 @@ absl::Status Run(Cli& cli, ExportOptions options) {
     std::cerr << "exporting as " << job.name() << "\n";
     VN_ASSIGN_OR_RETURN(job, Follow(cli, job.name(), /*json_events=*/false));
   }
-  if (job.state() != v1::JOB_STATE_SUCCEEDED) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(job.name(), " ", StateName(job.state()), ": ",
-                     job.has_error() ? job.error().message() : job.state_reason()));
-  }
+  if (job.state() != v1::JOB_STATE_SUCCEEDED) return ReportEnd(cli, job);
   const std::string& profile = options.request.profile;
   VN_ASSIGN_OR_RETURN(const v1::Artifact artifact, ArtifactOf(*client, job, profile));
   VN_RETURN_IF_ERROR(DownloadFiles(*client, artifact, options.to));
@@ -139,6 +128,11 @@ absl::Status Run(Cli& cli, ExportOptions options) {
   if (profile == "peft" || profile == "serving") {
     VN_ASSIGN_OR_RETURN(exported.adapter_config,
                         ReadFile(absl::StrCat(exported.folder, "/adapter_config.json"), kMaxConfigBytes));
+  }
+  if (profile == "gguf" && !options.request.lora) {
+    VN_ASSIGN_OR_RETURN(const storage::Gguf gguf,
+                        storage::Gguf::Open(absl::StrCat(exported.folder, "/model.gguf")));
+    exported.ignored_window = client::IgnoredWindow(gguf);
   }
   if (cli.json()) {
     std::cout << Report(artifact, exported).dump() << "\n";

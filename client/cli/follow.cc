@@ -11,6 +11,11 @@
 namespace vernier::cli {
 namespace {
 
+// Exit codes of a job that was waited for and did not succeed (docs/cli.md).
+constexpr int kJobFailed = 10;
+constexpr int kJobCancelled = 11;
+constexpr int kJobPaused = 12;
+
 // `message` without the words that were told just before: a job fails with the reason of its stage, which may
 // be many lines.
 absl::string_view WithoutRepetition(absl::string_view message, absl::string_view told) {
@@ -74,6 +79,26 @@ absl::StatusOr<v1::Job> Follow(Cli& cli, const std::string& name, bool json_even
   VN_ASSIGN_OR_RETURN(const v1::GetJobResponse response,
                       client->Call(&v1::JobService::Stub::GetJob, request));
   return response.job();
+}
+
+absl::string_view FirstLine(absl::string_view text) { return text.substr(0, text.find('\n')); }
+
+absl::Status ReportEnd(Cli& cli, const v1::Job& job) {
+  switch (job.state()) {
+    case v1::JOB_STATE_SUCCEEDED:
+      return absl::OkStatus();
+    case v1::JOB_STATE_CANCELLED:
+      cli.exit_code = kJobCancelled;
+      return absl::OkStatus();
+    case v1::JOB_STATE_PAUSED:
+      cli.exit_code = kJobPaused;
+      return absl::OkStatus();
+    default:
+      cli.exit_code = kJobFailed;
+      std::cerr << job.name() << " " << StateName(job.state()) << ": "
+                << FirstLine(job.has_error() ? job.error().message() : job.state_reason()) << "\n";
+      return absl::OkStatus();
+  }
 }
 
 }  // namespace vernier::cli

@@ -15,4 +15,9 @@ std::string ProgressText(absl::string_view stage, const v1::Progress& progress);
 // `json_events` to standard output as JSON.
 absl::StatusOr<v1::Job> Follow(Cli& cli, const std::string& name, bool json_events);
 
+absl::string_view FirstLine(absl::string_view text);
+
+// How a job that was waited for ended: the exit code, and a sentence where it failed.
+absl::Status ReportEnd(Cli& cli, const v1::Job& job);
+
 }  // namespace vernier::cli

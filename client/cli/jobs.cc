@@ -12,8 +12,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/cli/cli.h"
-#include "client/cli/follow.h"
 #include "client/cli/data_report.h"
+#include "client/cli/follow.h"
 #include "client/job_file.h"
 #include "client/results.h"
 #include "common/digest.h"
@@ -26,34 +26,9 @@ namespace {
 
 using v1::JobService;
 
-// Exit codes of a watched job that did not succeed (docs/cli.md).
-constexpr int kJobFailed = 10;
-constexpr int kJobCancelled = 11;
-constexpr int kJobPaused = 12;
-
 bool Ended(v1::JobState state) {
   return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||
          state == v1::JOB_STATE_CANCELLED;
-}
-
-absl::string_view FirstLine(absl::string_view text) { return text.substr(0, text.find('\n')); }
-
-absl::Status ReportEnd(Cli& cli, const v1::Job& job) {
-  switch (job.state()) {
-    case v1::JOB_STATE_SUCCEEDED:
-      return absl::OkStatus();
-    case v1::JOB_STATE_CANCELLED:
-      cli.exit_code = kJobCancelled;
-      return absl::OkStatus();
-    case v1::JOB_STATE_PAUSED:
-      cli.exit_code = kJobPaused;
-      return absl::OkStatus();
-    default:
-      cli.exit_code = kJobFailed;
-      std::cerr << job.name() << " " << StateName(job.state()) << ": "
-                << FirstLine(job.has_error() ? job.error().message() : job.state_reason()) << "\n";
-      return absl::OkStatus();
-  }
 }
 
 void PrintResults(const v1::Job& job) {

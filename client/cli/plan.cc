@@ -3,19 +3,18 @@
 #include <iostream>
 #include <map>
 #include <memory>
-#include <thread>
+#include <utility>
+#include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
 #include "client/cli/cli.h"
 #include "client/cli/data_report.h"
+#include "client/cli/measure.h"
 #include "client/job_file.h"
 #include "client/model_files.h"
 #include "common/status_macros.h"
 #include "common/text.h"
-#include "worker/data/check.h"
 
 namespace vernier::cli {
 namespace {
@@ -36,49 +35,31 @@ absl::StatusOr<LocalFiles> Upload(client::Client& client, const std::string& job
   LocalFiles files;
   const std::vector<v1::Data*> before = client::DataOf(written), after = client::DataOf(spec);
   for (size_t i = 0; i < before.size(); ++i) {
-    const std::string path = client::FindLocalFile(job_path, before[i]->source());
-    if (!path.empty() && after[i]->source() != before[i]->source()) files[after[i]->source()] = path;
+    for (const auto& [name, digest] :
+         {std::pair(before[i]->source(), after[i]->source()),
+          std::pair(before[i]->validation().from(), after[i]->validation().from())}) {
+      const std::string path = client::FindLocalFile(job_path, name);
+      if (!path.empty() && digest != name) files[digest] = path;
+    }
   }
   return files;
 }
 
-// What the rows of a local file are like for this stage.
-absl::StatusOr<v1::DataReport> Measure(Cli& cli, const std::string& path, const v1::TrainStage& train) {
+absl::StatusOr<v1::DataReport> Measure(Cli& cli, const LocalRows& rows, const v1::TrainStage& train) {
   const v1::Data& data = train.data();
-  client::CodecRequest codec_request;
-  codec_request.model = train.model().base();
-  codec_request.turns = data.turns();
-  if (data.has_chat_template()) codec_request.chat_template = data.chat_template();
-  codec_request.template_time = data.template_time();
+  client::CodecRequest request;
+  request.model = train.model().base();
+  request.turns = data.turns();
+  request.reasoning = data.reasoning();
+  if (data.has_chat_template()) request.chat_template = data.chat_template();
+  request.template_time = data.template_time();
   VN_ASSIGN_OR_RETURN(const std::unique_ptr<data::Codec> codec,
-                      client::OpenCodec(codec_request, [&cli] { return cli.client(); }));
-  data::CheckRequest request;
-  request.codec = codec.get();
-  request.num_samples = 0;
-  VN_ASSIGN_OR_RETURN(request.rows, data::CheckInputOf(path));
-  VN_ASSIGN_OR_RETURN(request.options.rows,
-                      data::MakeRowOptions({data.columns().begin(), data.columns().end()}, data.format()));
-  request.options.encode.loss_on = train.objective().causal_lm().loss_on();
-  request.options.encode.turns = data.turns();
-  request.options.max_tokens = data.max_tokens();
-  request.options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+                      client::OpenCodec(request, [&cli] { return cli.client(); }));
   LiveLine live;
-  VN_ASSIGN_OR_RETURN(v1::DataReport report, data::CheckData(request, [&](const data::PrepareProgress& now) {
-                        live.Show(absl::StrCat("looking at ", path, "  ", HumanBytes(now.bytes), " of ",
-                                               HumanBytes(now.total_bytes)));
-                      }));
-  live.Clear();
-  double percent = 0;
-  absl::string_view share = data.validation().from();
-  if (absl::ConsumeSuffix(&share, "%") && absl::SimpleAtod(share, &percent)) {
-    const auto held_out = [&](int64_t all) {
-      return static_cast<int64_t>(percent / 100 * static_cast<double>(all));
-    };
-    report.set_num_validation_tokens(held_out(report.num_tokens()));
-    report.set_num_validation_rows(held_out(report.num_rows()));
-    report.set_num_rows(report.num_rows() - report.num_validation_rows());
-  }
-  return report;
+  return MeasureRows(rows, train, *codec, [&](const data::PrepareProgress& now) {
+    live.Show(absl::StrCat("looking at ", rows.train, "  ", HumanBytes(now.bytes), " of ",
+                           HumanBytes(now.total_bytes)));
+  });
 }
 
 absl::StatusOr<v1::PlanJobResponse> AskForPlan(Cli& cli, const std::string& path,
@@ -91,18 +72,27 @@ absl::StatusOr<v1::PlanJobResponse> AskForPlan(Cli& cli, const std::string& path
   VN_ASSIGN_OR_RETURN(v1::PlanJobResponse response, client->Call(&JobService::Stub::PlanJob, request));
   if (quick) return response;
   // What the service has not prepared before is looked at here.
+  const auto find = [&](const std::string& digest) {
+    const auto file = files.find(digest);
+    return file == files.end() ? std::string() : file->second;
+  };
+  std::map<int, std::vector<std::string>> notes;  // by stage
   for (int i = 0; i < response.stages_size(); ++i) {
     const v1::StagePlan& plan = response.stages(i);
     const v1::TrainStage& train = response.effective().stages(i).train();
-    const auto file = files.find(train.data().source());
-    if (plan.kind() != "train" || !plan.unknown().empty() || plan.rows_measured() || file == files.end() ||
-        !train.model().has_base()) {
-      continue;
-    }
-    VN_ASSIGN_OR_RETURN((*request.mutable_reports())[plan.stage()], Measure(cli, file->second, train));
+    if (plan.kind() != "train" || !plan.unknown().empty() || plan.rows_measured()) continue;
+    const LocalRows rows = {find(train.data().source()), find(train.data().validation().from())};
+    notes[i] = NotMeasured(rows, train.data());
+    if (rows.train.empty() || !train.model().has_base()) continue;
+    VN_ASSIGN_OR_RETURN((*request.mutable_reports())[plan.stage()], Measure(cli, rows, train));
   }
-  if (request.reports().empty()) return response;
-  return client->Call(&JobService::Stub::PlanJob, request);
+  if (!request.reports().empty()) {
+    VN_ASSIGN_OR_RETURN(response, client->Call(&JobService::Stub::PlanJob, request));
+  }
+  for (const auto& [stage, texts] : notes) {
+    for (const std::string& text : texts) response.mutable_stages(stage)->add_notes(text);
+  }
+  return response;
 }
 
 void PrintMemory(const v1::StagePlan& plan) {

@@ -10,7 +10,8 @@ namespace {
 
 const LeaseView* HolderOf(const ClusterView& view, const NodeView& node, const DeviceView& device) {
   for (const LeaseView& lease : view.leases) {
-    if (lease.kind == WorkKind::kDevice && lease.agent == node.agent && lease.device == device.id) return &lease;
+    if (lease.kind == WorkKind::kDevice && lease.agent == node.agent && lease.device == device.id)
+      return &lease;
   }
   return nullptr;
 }
@@ -30,7 +31,8 @@ Decision PlaceSide(const PendingView& pending, const ClusterView& view, const Sc
     decision.reason = absl::StrCat("placed on agent ", node.agent);
     return decision;
   }
-  decision.reason = absl::StrCat("every agent already does ", options.side_slots, " side tasks; waiting for one to end");
+  decision.reason =
+      absl::StrCat("every agent already does ", options.side_slots, " side tasks; waiting for one to end");
   return decision;
 }
 
@@ -45,8 +47,9 @@ Decision PlaceFirstFit(const PendingView& pending, const ClusterView& view, cons
   int num_devices = 0;
   int num_fitting = 0;
   int most_threads = 0;
-  int64_t most_memory = 0;
-  bool lacks_memory = false;  // somewhere, and nothing else is missing there
+  int num_lacking_memory = 0;  // where nothing else is missing
+  int64_t most_memory = 0;     // of those
+  int64_t needed_memory = 0;   // there
   const LeaseView* holder = nullptr;
   for (const NodeView& node : view.nodes) {
     for (const DeviceView& device : node.devices) {
@@ -55,9 +58,13 @@ Decision PlaceFirstFit(const PendingView& pending, const ClusterView& view, cons
       if (!pending.isa.empty() && pending.isa != node.isa) continue;
       if (!pending.device_kind.empty() && pending.device_kind != device.kind) continue;
       if (pending.threads > device.threads) continue;
-      most_memory = std::max(most_memory, device.memory_bytes);
-      if (device.memory_bytes > 0 && pending.memory_bytes > device.memory_bytes) {
-        lacks_memory = true;
+      const int64_t needed = device.bf16 ? pending.bf16_memory_bytes : pending.memory_bytes;
+      if (device.memory_bytes > 0 && needed > device.memory_bytes) {
+        ++num_lacking_memory;
+        if (device.memory_bytes > most_memory) {
+          most_memory = device.memory_bytes;
+          needed_memory = needed;
+        }
         continue;
       }
       ++num_fitting;
@@ -77,13 +84,14 @@ Decision PlaceFirstFit(const PendingView& pending, const ClusterView& view, cons
   } else if (pending.threads > most_threads) {
     decision.reason = absl::StrCat("asks for ", pending.threads, " threads; the largest of ", num_devices,
                                    " devices has ", most_threads);
-  } else if (lacks_memory) {
-    decision.reason =
-        absl::StrCat("needs ", HumanBytes(pending.memory_bytes), " of memory; the largest of ", num_devices,
-                     " devices has ", HumanBytes(most_memory));
+  } else if (num_lacking_memory > 0) {
+    decision.reason = absl::StrCat("needs ", HumanBytes(needed_memory), " of memory; the largest of ",
+                                   Counted(num_lacking_memory, "device"), " that would do otherwise has ",
+                                   HumanBytes(most_memory));
   } else {
-    decision.reason = absl::StrCat("its checkpoints need a device of numeric class ", pending.device_kind, "/",
-                                   pending.isa, "; none of the ", num_devices, " connected devices is one");
+    decision.reason =
+        absl::StrCat("its checkpoints need a device of numeric class ", pending.device_kind, "/", pending.isa,
+                     "; none of the ", num_devices, " connected devices is one");
   }
   return decision;
 }

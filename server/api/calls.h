@@ -34,6 +34,9 @@ struct ApiContext {
   Deletions& deletions;
   std::string spool_dir;  // for files on their way into the store; emptied at start
   int64_t max_upload_bytes = 0;
+  // What is uploaded again and has at most so many bytes is read to see whether it is undamaged; of more only
+  // the size is looked at, unless a job failed over it.
+  int64_t always_read_bytes = 0;
 };
 
 // InvalidArgument: the request is larger than such a call may be.

@@ -46,7 +46,8 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> ControlPlane::Start(
                                                    .store = *p.objects_,
                                                    .deletions = p.deletions_,
                                                    .spool_dir = options.spool_dir,
-                                                   .max_upload_bytes = options.max_upload_bytes});
+                                                   .max_upload_bytes = options.max_upload_bytes,
+                                                   .always_read_bytes = options.always_read_bytes});
   p.metrics_->SetStats([strand = p.strand_.get()]() -> std::optional<Core::Stats> {
     const absl::StatusOr<Core::Stats> stats =
         strand->Call([](Core& core, absl::Time) -> absl::StatusOr<Core::Stats> { return core.stats(); });

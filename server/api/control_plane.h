@@ -31,6 +31,7 @@ class ControlPlane {
     WorkerPool::Options workers;
     std::string spool_dir;
     int64_t max_upload_bytes = int64_t{16} << 30;
+    int64_t always_read_bytes = int64_t{64} << 20;  // as ApiContext has it: a fraction of a second
   };
 
   // Serves when it returns. `clock` must outlive it; `metrics` is shared with whoever shows them.

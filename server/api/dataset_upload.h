@@ -29,8 +29,8 @@ class DatasetUpload final : public StreamSink<v1::UploadDatasetRequest, v1::Uplo
  private:
   absl::Status TakeHeader(const v1::UploadHeader& header);
   absl::Status TakeChunk(absl::string_view chunk);
-  // Whether the bytes of that digest are in the store, undamaged: else the upload mends them.
-  absl::StatusOr<bool> IsStored(const std::string& digest);
+  // Whether its bytes are in the store, as far as anybody knows undamaged: else the upload mends them.
+  absl::StatusOr<bool> IsStored(const v1::Dataset& known);
   absl::Status Store(const v1::Dataset& dataset);
   absl::Status RegisterKnown(v1::UploadDatasetResponse& response);
   // What messages call the upload: the file's name, else the dataset's.

@@ -77,7 +77,8 @@ grpc::ServerUnaryReactor* JobService::ValidateJob(grpc::CallbackServerContext* c
 }
 
 grpc::ServerUnaryReactor* JobService::PlanJob(grpc::CallbackServerContext* context,
-                                              const v1::PlanJobRequest* request, v1::PlanJobResponse* response) {
+                                              const v1::PlanJobRequest* request,
+                                              v1::PlanJobResponse* response) {
   return OnStrand(
       api_, context, request, response,
       [](Core& core, absl::Time now, const auto& request, auto& response) {

@@ -4,17 +4,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/jobs/transitions.h"
 
 namespace vernier::server {
 namespace {
 
 constexpr int kEventsAtOnce = 100;
 constexpr int kPointsAtOnce = 1'000;
-
-bool HasEnded(v1::JobState state) {
-  return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||
-         state == v1::JOB_STATE_CANCELLED;
-}
 
 }  // namespace
 

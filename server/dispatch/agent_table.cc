@@ -135,7 +135,8 @@ std::vector<scheduler::NodeView> AgentTable::Nodes() const {
     if (session.connection == 0) continue;
     scheduler::NodeView node{.agent = id, .host = session.hello.host(), .isa = session.hello.isa()};
     for (const v1::Device& device : session.hello.devices()) {
-      node.devices.push_back({device.id(), device.kind(), device.threads(), device.memory_bytes()});
+      node.devices.push_back(
+          {device.id(), device.kind(), device.threads(), device.memory_bytes(), device.bf16()});
     }
     nodes.push_back(std::move(node));
   }

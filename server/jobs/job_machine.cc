@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/digest.h"
 #include "common/text.h"
+#include "proto/canonical_bytes.h"
 #include "server/jobs/checkpoints.h"
 #include "server/jobs/tasks.h"
 #include "server/jobs/transitions.h"
@@ -385,6 +386,16 @@ void HandleStopped(Draft& draft, JobRecord& record, int stage, const LeaseRecord
   Requeue(draft, record, stage, why, kStoppedBackoff);
 }
 
+// The agents may be others by now: it is planned anew before its next lease.
+void ForgetPlan(v1::Stage& spec, StageRecord& stage) {
+  if (stage.chose_layers()) spec.mutable_train()->clear_checkpointed_layers();
+  stage.clear_chose_layers();
+  stage.clear_planned();
+  stage.clear_planned_bytes();
+  stage.clear_planned_fp32_bytes();
+  stage.clear_planned_bf16_bytes();
+}
+
 // A failed job goes on: rows are prepared again (an ended job lets go of its own), stages continue from their
 // checkpoints.
 absl::Status Reopen(Draft& draft, JobRecord& record) {
@@ -408,6 +419,7 @@ absl::Status Reopen(Draft& draft, JobRecord& record) {
     stage.clear_last_error();
     stage.clear_last_error_step();
     stage.set_attempts_without_progress(0);
+    ForgetPlan(*job.mutable_spec()->mutable_stages(i), stage);
     StatusOf(record, i).clear_end_time();
     if (HasData(job.spec().stages(i))) {
       MoveStage(draft, record, i, v1::STAGE_STATE_PREPARING, "its data is to be prepared");
@@ -482,7 +494,7 @@ JobRecord& BeginJob(Draft& draft, const std::string& id, const std::string& tena
   for (int i = 0; i < record.stages_size(); ++i) {
     StageRecord& stage = *record.mutable_stages(i);
     if (!HasData(record.job().spec().stages(i))) continue;
-    stage.set_prepare_digest(Sha256Hex(PrepareTaskOf(record, i).SerializeAsString()));
+    stage.set_prepare_digest(Sha256Hex(CanonicalBytes(PrepareTaskOf(record, i))));
     BeginWaiting(draft, stage, absl::ZeroDuration());
   }
   JobRecord& added = draft.Add(std::move(record));

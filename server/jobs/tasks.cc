@@ -68,7 +68,10 @@ v1::ExportTask ExportTaskOf(const JobRecord& record, int index, const Inputs& in
   task.set_prepared_key(SourceRows(record, stage));
   task.set_chat_template(stage.chat_template());
   task.set_source(stage.source());
-  for (const v1::Artifact& artifact : stage.artifacts()) task.add_done(artifact.name());
+  for (const v1::Artifact& artifact : stage.artifacts()) {
+    task.add_done(artifact.name());
+    task.add_done_keys(artifact.key());
+  }
   return task;
 }
 
@@ -168,7 +171,8 @@ scheduler::PendingView PendingOf(const JobRecord& record, int index) {
   view.threads = stage.threads() > 0 ? stage.threads() : ThreadsOf(spec);
   view.isa = stage.isa();
   view.device_kind = stage.device_kind();
-  view.memory_bytes = stage.planned_bytes();
+  view.memory_bytes = std::max(stage.planned_bytes(), stage.planned_fp32_bytes());
+  view.bf16_memory_bytes = std::max(stage.planned_bytes(), stage.planned_bf16_bytes());
   return view;
 }
 

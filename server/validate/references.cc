@@ -201,8 +201,7 @@ class Resolver {
   void ResolveExport(int i) {
     const v1::ExportStage& stage = spec_.stages(i).export_();
     if (stage.job().empty()) {
-      if (!ResolveModel(i)) return;
-      ResolveAdapter(i);
+      if (!ResolveModel(i) || !ResolveAdapter(i)) return;
       SetSource(i);
     } else if (!ResolvePublished(i, stage)) {
       return;
@@ -249,60 +248,63 @@ class Resolver {
     }
   }
 
-  void ResolveAdapter(int i) {
+  // False: an error was added.
+  bool ResolveAdapter(int i) {
     const v1::Stage& stage = spec_.stages(i);
     const v1::AdapterRef& ref = AdapterOf(stage);
-    if (ref.source_case() == v1::AdapterRef::SOURCE_NOT_SET) {
-      if (HasAdapter(stage)) {
-        At(i).Error(AdapterField(stage), " names no adapter; write e.g. {job: jobs/ID} or remove it");
-      }
-      return;
-    }
     StageRecord& record = records_[i];
+    const auto refuse = [&](const auto&... what) {
+      At(i).Error(AdapterField(stage), absl::StrCat(what...));
+      return false;
+    };
+    if (ref.source_case() == v1::AdapterRef::SOURCE_NOT_SET) {
+      return !HasAdapter(stage) || refuse(" names no adapter; write e.g. {job: jobs/ID} or remove it");
+    }
     if (!record.adapter_stage().empty()) {
-      At(i).Error("adapter", absl::StrCat(" is set, but model: {stage: ", record.adapter_stage(),
-                                          "} is an adapter already; remove one of them"));
-      return;
+      return refuse(" is set, but model: {stage: ", record.adapter_stage(),
+                    "} is an adapter already; remove one of them");
     }
     if (ref.has_stage()) return ResolveAdapterOfStage(i);
     const absl::StatusOr<AdapterFacts> adapter = catalog_.FindAdapter(ref);
-    if (!adapter.ok()) {
-      At(i).Error(AdapterField(stage), absl::StrCat(": ", adapter.status().message()));
-    } else if (!adapter->model_digest.empty() && adapter->model_digest != record.model_digest()) {
-      At(i).Error(AdapterField(stage),
-                  absl::StrCat(": that adapter was trained on model \"", adapter->model_name,
-                               "\", and this stage uses \"", record.model_name(), "\"; use the same model"));
-    } else {
-      record.set_adapter_key(adapter->key);
-      if (stage.has_export_()) {
-        record.set_source_prepared_key(adapter->prepared_key);
-        record.set_chat_template(adapter->chat_template);
-      }
+    if (!adapter.ok()) return refuse(": ", adapter.status().message());
+    if (!adapter->model_digest.empty() && adapter->model_digest != record.model_digest()) {
+      return refuse(": that adapter was trained on model \"", adapter->model_name,
+                    "\", and this stage uses \"", record.model_name(), "\"; use the same model");
     }
+    record.set_adapter_key(adapter->key);
+    if (stage.has_export_()) {
+      record.set_source_prepared_key(adapter->prepared_key);
+      record.set_chat_template(adapter->chat_template);
+    }
+    return true;
   }
 
-  void ResolveAdapterOfStage(int i) {
+  bool ResolveAdapterOfStage(int i) {
     const v1::Stage& stage = spec_.stages(i);
     const std::string& id = AdapterOf(stage).stage();
     const auto it = index_.find(id);
-    if (it == index_.end()) return;  // said before
+    if (it == index_.end()) return false;  // said before
     const v1::Stage& source = spec_.stages(it->second);
     StageRecord& record = records_[i];
     const StageRecord& base = records_[it->second];
+    const auto refuse = [&](const auto&... what) {
+      At(i).Error(absl::StrCat(AdapterField(stage), ".stage"), absl::StrCat(what...));
+      return false;
+    };
+    const std::string instead = absl::StrCat("; use model: {stage: ", id, "}");
     if (!source.has_train() || PublishesWeights(source)) {
-      At(i).Error(absl::StrCat(AdapterField(stage), ".stage"),
-                  absl::StrCat(": \"", id, "\" publishes no adapter",
-                               source.has_train() ? "; use model: {stage: " : "",
-                               source.has_train() ? absl::StrCat(id, "}") : ""));
-    } else if (!base.model_digest().empty() && (base.model_digest() != record.model_digest() ||
-                                                base.weights_stage() != record.weights_stage() ||
-                                                base.start_adapter_stage() != record.start_adapter_stage())) {
-      At(i).Error(absl::StrCat(AdapterField(stage), ".stage"),
-                  absl::StrCat(": the adapter of \"", id,
-                               "\" was trained on another model; give both the same model"));
-    } else {
-      record.set_adapter_stage(id);
+      return refuse(": \"", id, "\" publishes no adapter", source.has_train() ? instead : "");
     }
+    if (!base.model_digest().empty() &&
+        (base.model_digest() != record.model_digest() || base.weights_stage() != record.weights_stage() ||
+         base.start_adapter_stage() != record.start_adapter_stage())) {
+      // An export takes all that lies below the adapter; its model names no stack.
+      const bool whole = stage.has_export_() && !base.start_adapter_stage().empty();
+      return refuse(": the adapter of \"", id, "\" was trained on another model",
+                    whole ? absl::StrCat(instead, " alone, without adapter") : "; give both the same model");
+    }
+    record.set_adapter_stage(id);
+    return true;
   }
 
   void ResolveData(int i) {

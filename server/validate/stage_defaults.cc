@@ -33,7 +33,8 @@ void CheckNames(const FieldCheck& at, absl::string_view field,
                 const google::protobuf::RepeatedPtrField<std::string>& names,
                 const std::vector<std::string>& known) {
   if (names.size() > static_cast<int>(known.size())) {
-    at.Error(field, absl::StrCat(": ", names.size(), " of them, and there are ", known.size(), "; name each once"));
+    at.Error(field,
+             absl::StrCat(": ", names.size(), " of them, and there are ", known.size(), "; name each once"));
     return;
   }
   std::set<std::string> seen;
@@ -196,6 +197,12 @@ void FillTrain(const FieldCheck& at, v1::TrainStage& train) {
   }
   if (train.objective().loss_case() == v1::Objective::LOSS_NOT_SET)
     train.mutable_objective()->mutable_causal_lm();
+  if (train.data().reasoning() == v1::REASONING_MASK &&
+      train.objective().causal_lm().loss_on() == v1::LOSS_ON_PROMPT) {
+    at.Error("data.reasoning",
+             " = mask contradicts objective.causal_lm.loss_on = prompt, which trains no answer; remove one "
+             "of them");
+  }
   FillOptimizer(at.In("optimizer"), train.tuning().has_full(), *train.mutable_optimizer());
   FillSchedule(at.In("schedule"), *train.mutable_schedule());
   FillBatch(at.In("batch"), *train.mutable_batch());
@@ -323,8 +330,6 @@ void FillData(const FieldCheck& at, v1::Data& data) {
   at.Enum(data, "on_overlong", v1::ON_OVERLONG_REFUSE);
   at.Enum(data, "on_bad_row", v1::ON_BAD_ROW_FAIL);
   at.Text(data, "chat_template", size_t{1} << 20);
-  // `turns` stays unset by default: it means every turn *unless* the template rewrites earlier ones, which
-  // then is an error that `turns: all` would silence.
   at.Enum(data, "turns", v1::TURNS_UNSPECIFIED);
   at.Enum(data, "reasoning", v1::REASONING_TRAIN);
   at.Number(data, "max_rows", Closed(1, static_cast<double>(kMaxCount)));

@@ -150,6 +150,11 @@ TEST_F(ControlPlaneTest, AnswersThatAreLostOrLateOrComeTwiceHarmNothing) {
                 .trouble = absl::Minutes(1)});
 }
 
+TEST_F(ControlPlaneTest, MessagesThatAreHeldBackOneWayHarmNothing) {
+  RunSeeds(100,
+           {.faults = {.refuse_stream = 0.2, .partition_one_way = 0.2, .clock_rate = 0.02, .hang = 0.5}});
+}
+
 TEST_F(ControlPlaneTest, ALeaseDoesNotLastLongerBecauseItsRenewalComesLate) {
   RunSeeds(50, {.faults = {.fade = 0.03, .clock_rate = 0.02, .hang = 1}});
 }
@@ -163,11 +168,11 @@ TEST_F(ControlPlaneTest, TwoAgentsWithOneIdHarmNothing) {
 }
 
 TEST_F(ControlPlaneTest, AgentsThatLeaveAtAnyMomentHarmNothing) {
-  RunSeeds(50, {.faults = {.shut_down_agent = 0.1,
-                           .shut_down_at_prepare = 0.3,
-                           .stall = 0.2,
-                           .clock_rate = 0.02,
-                           .hang = 0.1}});
+  RunSeeds(100, {.faults = {.shut_down_agent = 0.1,
+                            .shut_down_at_prepare = 0.3,
+                            .stall = 0.2,
+                            .clock_rate = 0.02,
+                            .hang = 0.1}});
 }
 
 // The checks above can fail: a server that gives leases away too early is caught.

@@ -66,6 +66,7 @@ absl::Status Agent::Init() {
   runner.trainer_path = options_.trainer_path;
   runner.run_folder = absl::StrCat(options_.data_dir, "/run");
   runner.log_folder = absl::StrCat(options_.data_dir, "/logs");
+  runner.temp_folder = absl::StrCat(options_.data_dir, "/tmp");
   TaskRunner::Callbacks tasks;
   tasks.event = [this](const std::string& lease, v1::TaskEvent event) {
     loop_.Post([this, lease, event = std::move(event)]() mutable {

@@ -21,7 +21,7 @@ namespace vernier::agent {
 class Agent {
  public:
   struct Options {
-    std::string data_dir;  // agent_id, run/, logs/, metrics_endpoint; made 0700
+    std::string data_dir;  // agent_id, run/, logs/, tmp/, metrics_endpoint; made 0700
     ServerLink::Options server;
     std::string trainer_path;
     int threads = 0;                                // of its CPU device; 0 = all usable

@@ -41,15 +41,23 @@ std::string FileName(absl::string_view job) {
   return absl::StrReplaceAll(absl::StripPrefix(job, "jobs/"), {{"/", "-"}});
 }
 
+// With all that is in it; a link to a folder loses the link alone.
+void RemoveTree(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (error) {
+    VN_LOG(WARNING) << "temporary folder not removed path=" << path.string() << " error=" << error.message();
+  }
+}
+
 // What somebody who reads "killed by signal 9" needs to know next.
-std::string WhyKilled(const std::string& how, const std::string& log_path) {
+std::string WhyKilled(const std::string& how, bool trains, const std::string& log_path) {
   const std::string message = absl::StrCat("the trainer ", how);
   if (how.find("signal 9 ") != std::string::npos) {
     // Nobody has last words about this one.
     return absl::StrCat(
-        message,
-        " from outside; when the machine ran out of memory (see dmesg), lower micro_batch_tokens or "
-        "data.max_tokens");
+        message, " from outside; when the machine ran out of memory (see dmesg), ",
+        trains ? "lower micro_batch_tokens or data.max_tokens" : "use a machine with more memory");
   }
   const std::string last = LastLogLine(log_path);
   return last.empty() ? message : absl::StrCat(message, "; its last words: ", last);
@@ -66,6 +74,12 @@ absl::StatusOr<std::unique_ptr<TaskRunner>> TaskRunner::Create(Options options, 
     return ErrnoStatus(errno, absl::StrCat("--trainer ", runner->options_.trainer_path));
   }
   VN_RETURN_IF_ERROR(MakeDirs(runner->options_.log_folder, 0700));
+  VN_RETURN_IF_ERROR(MakeDirs(runner->options_.temp_folder, 0700));
+  // Trainers die with their agent: what is there belongs to nobody.
+  std::error_code error;
+  for (const auto& left : std::filesystem::directory_iterator(runner->options_.temp_folder, error)) {
+    RemoveTree(left.path());
+  }
   VN_ASSIGN_OR_RETURN(runner->host_,
                       TrainerHost::Create(runner->options_.run_folder, runner->callbacks_.event));
   return runner;
@@ -87,6 +101,16 @@ void TaskRunner::Start(const std::string& lease, const v1::Task& task) {
   }
 }
 
+absl::StatusOr<pid_t> TaskRunner::Spawn(ChildOptions child, std::string* temp_folder) const {
+  std::string folder = absl::StrCat(options_.temp_folder, "/trainer-XXXXXX");
+  if (::mkdtemp(folder.data()) == nullptr) return WriteErrnoStatus(errno, folder);
+  child.environment.push_back(absl::StrCat("TMPDIR=", folder));
+  const absl::StatusOr<pid_t> pid = SpawnChild(child);
+  if (!pid.ok()) RemoveTree(folder);
+  *temp_folder = std::move(folder);
+  return pid;
+}
+
 void TaskRunner::StartTrainer(const std::string& lease, const v1::Task& task, Running& running) {
   RemoveOldLogs();
   ChildOptions child;
@@ -106,7 +130,8 @@ void TaskRunner::StartTrainer(const std::string& lease, const v1::Task& task, Ru
       "MALLOC_MMAP_THRESHOLD_=1073741824", "MALLOC_TRIM_THRESHOLD_=4294967296", "MALLOC_TOP_PAD_=67108864"};
   child.parent_death_signal = SIGKILL;
   host_->Expect(lease, task);
-  const absl::StatusOr<pid_t> pid = SpawnChild(child);
+  std::string temp_folder;
+  const absl::StatusOr<pid_t> pid = Spawn(child, &temp_folder);
   if (!pid.ok()) {
     running.thread = std::jthread([this, lease, status = pid.status()] {
       callbacks_.event(lease, Finished(status));
@@ -115,14 +140,16 @@ void TaskRunner::StartTrainer(const std::string& lease, const v1::Task& task, Ru
     return;
   }
   running.pid = *pid;
-  running.thread = std::jthread([this, lease, pid = *pid, log_path = child.log_path] {
-    int exit_code = 0;
-    const std::string how = WaitChild(pid, &exit_code);
-    // What it said before it died still counts: a checkpoint reported with its last breath saves steps.
-    host_->WaitDetached(lease, absl::Now() + absl::Seconds(5));
-    callbacks_.exit(lease, {exit_code == 0 ? "the trainer left without saying how its task ended"
-                                           : WhyKilled(how, log_path)});
-  });
+  running.thread = std::jthread(
+      [this, lease, pid = *pid, log_path = child.log_path, temp_folder, trains = task.has_train()] {
+        int exit_code = 0;
+        const std::string how = WaitChild(pid, &exit_code);
+        RemoveTree(temp_folder);  // one that was killed could not
+        // What it said before it died still counts: a checkpoint reported with its last breath saves steps.
+        host_->WaitDetached(lease, absl::Now() + absl::Seconds(5));
+        callbacks_.exit(lease, {exit_code == 0 ? "the trainer left without saying how its task ended"
+                                               : WhyKilled(how, trains, log_path)});
+      });
 }
 
 void TaskRunner::StartPreparation(const std::string& lease, const v1::Task& task, Running& running) {

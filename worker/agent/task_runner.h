@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/child_process.h"
 #include "common/mutex.h"
 #include "vernier/v1/task.pb.h"
 #include "worker/agent/agent_machine.h"
@@ -25,6 +26,7 @@ class TaskRunner {
     std::string trainer_path;  // the vernier-trainer binary
     std::string run_folder;    // private: socket
     std::string log_folder;    // one log a trainer, the newest `keep_logs` stay
+    std::string temp_folder;   // a folder for each trainer that runs, its $TMPDIR; emptied by Create
     int keep_logs = 100;
   };
   struct Callbacks {
@@ -54,6 +56,8 @@ class TaskRunner {
   TaskRunner(Options options, Callbacks callbacks);
   void StartTrainer(const std::string& lease, const v1::Task& task, Running& running);
   void StartPreparation(const std::string& lease, const v1::Task& task, Running& running);
+  // What the spawned process becomes; an error: there is none.
+  absl::StatusOr<pid_t> Spawn(ChildOptions child, std::string* temp_folder) const;
   void RemoveOldLogs() const;
 
   const Options options_;

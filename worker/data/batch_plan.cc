@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -43,6 +44,41 @@ std::vector<MicroBatch> PackRows(std::vector<PlannedRow> rows, int64_t micro_bat
     fit->rows.push_back(row);
   }
   return batches;
+}
+
+namespace {
+
+// Tokens of the largest micro-batch of each shard that has rows, the largest first.
+std::vector<int64_t> LargestMicroBatches(const GlobalBatch& batch) {
+  std::vector<int64_t> largest;
+  for (const ShardPlan& shard : batch.shards) {
+    if (shard.micro_batches.empty()) continue;
+    largest.push_back(0);
+    for (const MicroBatch& micro_batch : shard.micro_batches) {
+      largest.back() = std::max(largest.back(), micro_batch.cost_tokens);
+    }
+  }
+  std::sort(largest.rbegin(), largest.rend());
+  return largest;
+}
+
+}  // namespace
+
+int NumLanes(const GlobalBatch& batch, int threads, int64_t micro_batch_tokens) {
+  const std::vector<int64_t> largest = LargestMicroBatches(batch);
+  const int most = std::min(threads, static_cast<int>(largest.size()));
+  int lanes = 0;
+  for (int64_t tokens = 0; lanes < most; ++lanes) {
+    tokens += largest[lanes];
+    if (tokens > micro_batch_tokens) break;
+  }
+  return std::max(1, lanes);
+}
+
+int64_t TokensAtOnce(const GlobalBatch& batch, int num_lanes) {
+  const std::vector<int64_t> largest = LargestMicroBatches(batch);
+  return std::accumulate(largest.begin(), largest.begin() + std::min<int64_t>(num_lanes, largest.size()),
+                         int64_t{0});
 }
 
 std::vector<ShardPlan> SplitIntoShards(const std::vector<PlannedRow>& rows, int32_t virtual_shards,

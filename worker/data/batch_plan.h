@@ -74,6 +74,14 @@ std::vector<ShardPlan> SplitIntoShards(const std::vector<PlannedRow>& rows, int3
 // Puts `rows` into micro-batches by the rules above; also for validation, where there are no shards.
 std::vector<MicroBatch> PackRows(std::vector<PlannedRow> rows, int64_t micro_batch_tokens, Layout layout);
 
+// How many shards are computed at once on `threads` CPU threads: as many as have rows and leave each of them
+// a thread, if their largest micro-batches together keep within `micro_batch_tokens`; else one. A function of
+// the batch alone, so that a step that is computed again is the same step.
+int NumLanes(const GlobalBatch& batch, int threads, int64_t micro_batch_tokens);
+
+// Tokens, padding included, of the micro-batches that are in memory at once.
+int64_t TokensAtOnce(const GlobalBatch& batch, int num_lanes);
+
 class BatchPlan {
  public:
   // `lengths` [R] tokens and `weight_sums` [R] sum of target weights of each row.

@@ -116,8 +116,8 @@ class Check {
     selection_.StartSource(where, source->unit(), held_out);
     const int64_t bytes_before = bytes_;
     const ChunkSteps steps = {
-        .work = [&](const RawChunk& raw, DoneChunk& done) -> absl::Status {
-          VN_ASSIGN_OR_RETURN(done.encoded, EncodeChunk(raw, chunk_options_, request_.codec));
+        .work = [&](const RawChunk& raw, const StopFn& stop, DoneChunk& done) -> absl::Status {
+          VN_ASSIGN_OR_RETURN(done.encoded, EncodeChunk(raw, chunk_options_, request_.codec, stop));
           done.encoded.ids = {};
           done.encoded.runs = {};
           return absl::OkStatus();
@@ -162,20 +162,18 @@ class Check {
       VN_ASSIGN_OR_RETURN(const bool more, source->Next(&record));
       if (!more) return absl::OkStatus();
       if (!record.problem.empty()) continue;
-      const auto previews =
-          RenderPreviews(record.bytes, request_.options.rows, *request_.codec, request_.options.encode);
-      if (!previews.ok()) continue;  // counted as bad already
-      for (const Preview& preview : *previews) {
-        if (preview.num_trained_tokens == 0 || report.samples_size() >= request_.num_samples) continue;
-        v1::RowSample& sample = *report.add_samples();
-        sample.set_line(record.line);
-        sample.set_num_tokens(preview.num_tokens);
-        sample.set_num_trained_tokens(preview.num_trained_tokens);
-        for (const PreviewSegment& segment : preview.segments) {
-          v1::RowSample::Segment& out = *sample.add_segments();
-          out.set_text(segment.text);
-          out.set_weight(segment.weight);
-        }
+      // One of a record, so that samples show as many records; the last turn has all the others before it.
+      const absl::StatusOr<Preview> preview =
+          RenderLastPreview(record.bytes, request_.options.rows, *request_.codec, request_.options.encode);
+      if (!preview.ok() || preview->num_trained_tokens == 0) continue;  // counted as bad already
+      v1::RowSample& sample = *report.add_samples();
+      sample.set_line(record.line);
+      sample.set_num_tokens(preview->num_tokens);
+      sample.set_num_trained_tokens(preview->num_trained_tokens);
+      for (const PreviewSegment& segment : preview->segments) {
+        v1::RowSample::Segment& out = *sample.add_segments();
+        out.set_text(segment.text);
+        out.set_weight(segment.weight);
       }
     }
     return absl::OkStatus();

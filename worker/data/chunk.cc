@@ -36,7 +36,7 @@ uint64_t HexNumber(absl::string_view digits) {
   return number;
 }
 
-absl::string_view WhyNothing(const Row& row) {
+absl::string_view WhyNothing(const Row& row, const EncodeOptions& options) {
   if (row.format != RowFormat::kMessages) return "";
   bool any = false, weighted = false;
   for (const Message& message : row.messages) {
@@ -44,24 +44,28 @@ absl::string_view WhyNothing(const Row& row) {
     weighted = weighted || (message.role == "assistant" && message.weight > 0);
   }
   if (!any) return " (no assistant message)";
-  return weighted ? "" : " (every assistant message has weight 0)";
+  if (!weighted) return " (every assistant message has weight 0)";
+  return options.reasoning == v1::REASONING_MASK ? " (data.reasoning: mask leaves nothing of its answers)"
+                                                 : "";
 }
 
 // Encodes one chunk, row by row.
 class ChunkEncoder {
  public:
-  ChunkEncoder(const RawChunk& raw, const ChunkOptions& options, const Codec* codec)
-      : raw_(raw), options_(options), codec_(codec) {
+  ChunkEncoder(const RawChunk& raw, const ChunkOptions& options, const Codec* codec, const StopFn& stop)
+      : raw_(raw), options_(options), codec_(codec), stop_(stop) {
     chunk_.rows.reserve(raw.entries.size());
   }
 
   absl::StatusOr<EncodedChunk> Run() {
     for (const RawChunk::Entry& entry : raw_.entries) {
+      VN_RETURN_IF_ERROR(CheckStop());
       chunk_.rows.emplace_back().line = entry.line;
       const absl::Status status =
           entry.problem.empty() ? Encode(raw_.BytesOf(entry)) : absl::InvalidArgumentError(entry.problem);
       if (status.ok()) continue;
       // Only what is wrong with the row itself is a bad row; a missing template or our own bug ends the job.
+      if (absl::IsCancelled(status)) return status;
       if (!absl::IsInvalidArgument(status)) {
         return Annotate(status, absl::StrCat("line ", raw_.first_line + entry.line));
       }
@@ -84,8 +88,14 @@ class ChunkEncoder {
   RowFacts& facts() { return chunk_.rows.back(); }
   uint32_t row_index() const { return static_cast<uint32_t>(chunk_.rows.size() - 1); }
 
+  absl::Status CheckStop() const {
+    return stop_ && stop_() ? absl::CancelledError("the rows are no longer wanted") : absl::OkStatus();
+  }
+
   absl::Status Encode(absl::string_view bytes) {
-    VN_ASSIGN_OR_RETURN(const Row row, ParseRow(bytes, options_.rows));
+    VN_ASSIGN_OR_RETURN(Row row, ParseRow(bytes, options_.rows));
+    // First: rows that differ in nothing else are the same.
+    if (codec_ != nullptr) VN_RETURN_IF_ERROR(codec_->DropReasoning(row));
     Describe(row);
     if (codec_ == nullptr || row.format == RowFormat::kPreference) {
       facts().num_pieces = 1;
@@ -102,8 +112,10 @@ class ChunkEncoder {
       facts().num_trained += static_cast<uint32_t>(one.num_trained());
     }
     if (facts().num_trained == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("0 trained tokens in the row's ", facts().num_tokens, WhyNothing(row)));
+      const std::string what = encoded.empty()
+                                   ? "no turn of the row is trained"
+                                   : absl::StrCat("0 trained tokens in the row's ", facts().num_tokens);
+      return absl::InvalidArgumentError(absl::StrCat(what, WhyNothing(row, options_.encode)));
     }
     Sign(row);
     for (const EncodedRow& one : encoded) Keep(one);
@@ -121,18 +133,26 @@ class ChunkEncoder {
     int64_t num_tokens = 0;
     bool hides_reasoning = false;
     std::string system_prompt;
+    const bool expanded = IsExpanded(row, options_.encode);
     const auto encode = [&](const Row& trained) -> absl::Status {
+      VN_RETURN_IF_ERROR(CheckStop());
       VN_ASSIGN_OR_RETURN(RowText laid, LayOutRow(trained, options_.encode, *codec_));
       VN_ASSIGN_OR_RETURN(EncodedRow encoded, EncodeRow(laid, *codec_));
+      if (expanded && encoded.num_trained() == 0) {
+        return absl::InvalidArgumentError(absl::StrCat("messages[", trained.messages.size() - 1,
+                                                       "]: 0 trained tokens in the row made of this turn",
+                                                       WhyNothing(trained, options_.encode)));
+      }
       hides_reasoning = hides_reasoning || laid.hides_reasoning;
       if (all.empty()) system_prompt = std::move(laid.implicit_system_prompt);
       num_tokens += static_cast<int64_t>(encoded.ids.size());
       all.push_back(std::move(encoded));
-      if (num_tokens <= kMaxExpandedTokens || !IsExpanded(row, options_.encode)) return absl::OkStatus();
-      return absl::InvalidArgumentError(absl::StrCat(
-          "data.turns: expand makes a row of each trained turn, and the first ", all.size(), " of its ",
-          row.messages.size(), " messages together have ", num_tokens, " tokens, more than the limit of ",
-          kMaxExpandedTokens, "; split the conversation, or set data.turns: last"));
+      if (num_tokens <= kMaxExpandedTokens || !expanded) return absl::OkStatus();
+      return absl::InvalidArgumentError(
+          absl::StrCat("data.turns: expand makes a row of each trained turn, and those of the first ",
+                       all.size(), " of its trained turns (the row has ", row.messages.size(),
+                       " messages) together have ", num_tokens, " tokens, more than the limit of ",
+                       kMaxExpandedTokens, "; split the conversation, or set data.turns: last"));
     };
     VN_RETURN_IF_ERROR(ForEachTrainedRow(row, options_.encode, encode));
     if (hides_reasoning) NoteRemark("the chat template leaves out reasoning, which is not trained");
@@ -212,6 +232,7 @@ class ChunkEncoder {
   const RawChunk& raw_;
   const ChunkOptions& options_;
   const Codec* const codec_;
+  const StopFn& stop_;
   EncodedChunk chunk_;
   std::set<std::string> unused_;
   int num_endless_ = 0;  // rows with which the template did not come to an end
@@ -242,9 +263,9 @@ ShortDigest ShortDigestOf(absl::string_view hex) {
   return {.high = HexNumber(hex.substr(0, 16)), .low = HexNumber(hex.substr(16, 16))};
 }
 
-absl::StatusOr<EncodedChunk> EncodeChunk(const RawChunk& raw, const ChunkOptions& options,
-                                         const Codec* codec) {
-  return ChunkEncoder(raw, options, codec).Run();
+absl::StatusOr<EncodedChunk> EncodeChunk(const RawChunk& raw, const ChunkOptions& options, const Codec* codec,
+                                         const StopFn& stop) {
+  return ChunkEncoder(raw, options, codec, stop).Run();
 }
 
 std::string ComparableText(const Row& row) {

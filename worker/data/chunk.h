@@ -4,6 +4,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -121,11 +122,15 @@ struct EncodedChunk {
   std::vector<Remark> remarks;              // at most 32 different ones
 };
 
+// Whether the work may end here because nobody wants its result. Asked often, from the thread that works.
+using StopFn = std::function<bool()>;
+
 // Parses, renders, tokenises, masks and cuts every row. With `codec` null rows are only parsed, and so are
 // preference pairs always. Thread-safe. An error ends the whole run (a missing chat template): what is wrong
-// with a row is a finding in the result.
-absl::StatusOr<EncodedChunk> EncodeChunk(const RawChunk& raw, const ChunkOptions& options,
-                                         const Codec* codec);
+// with a row is a finding in the result. Cancelled: `stop`, which may be empty and is asked before each row
+// and each row made of one, said so.
+absl::StatusOr<EncodedChunk> EncodeChunk(const RawChunk& raw, const ChunkOptions& options, const Codec* codec,
+                                         const StopFn& stop = nullptr);
 
 // The text by which rows are compared: what people and models wrote in it, without system messages and tool
 // definitions, which whole datasets share.

@@ -1,5 +1,6 @@
 #include "worker/data/chunk_pipeline.h"
 
+#include <atomic>
 #include <map>
 #include <new>
 #include <thread>
@@ -25,7 +26,7 @@ class Pipeline {
 
   ~Pipeline() {
     MutexLock lock(mutex_);
-    stopped_ = true;
+    stopped_ = true;  // threads that wait look under the lock, those that work look now and then
     room_.NotifyAll();
     // The threads end before the members: workers_ comes last.
   }
@@ -109,7 +110,8 @@ class Pipeline {
 
   absl::Status Run(const RawChunk& raw, DoneChunk& done) const {
     try {
-      return steps_.work(raw, done);
+      return steps_.work(
+          raw, [this] { return stopped_.load(); }, done);
     } catch (const std::bad_alloc&) {
       return absl::ResourceExhaustedError(absl::StrCat("preparing the rows from line ", raw.first_line,
                                                        ": out of memory; use fewer threads or shorter rows"));
@@ -123,7 +125,7 @@ class Pipeline {
   Mutex mutex_;
   CondVar ready_;  // a chunk is done, or the source ended
   CondVar room_;   // a chunk was taken, or all stop
-  bool stopped_ VN_GUARDED_BY(mutex_) = false;
+  std::atomic<bool> stopped_ = false;
   bool at_end_ VN_GUARDED_BY(mutex_) = false;
   int64_t num_read_ VN_GUARDED_BY(mutex_) = 0;
   int64_t next_taken_ VN_GUARDED_BY(mutex_) = 0;

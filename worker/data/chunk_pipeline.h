@@ -21,8 +21,9 @@ struct DoneChunk {
 };
 
 struct ChunkSteps {
-  // Called by several threads at once: fills in `done.encoded` and what else the caller needs.
-  std::function<absl::Status(const RawChunk& raw, DoneChunk& done)> work;
+  // Called by several threads at once: fills in `done.encoded` and what else the caller needs. The run waits
+  // for it even when it ends early; `stop` is true from then on.
+  std::function<absl::Status(const RawChunk& raw, const StopFn& stop, DoneChunk& done)> work;
   // Called by the calling thread, in order. False: enough, the rest of the source is not wanted.
   std::function<absl::StatusOr<bool>(DoneChunk done)> take;
   // Called by the calling thread, several times a second; an error ends the run with it. May be empty.

@@ -3,9 +3,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
 #include "common/status_macros.h"
+#include "worker/data/content_text.h"
+#include "worker/data/messages.h"
 #include "worker/data/reasoning.h"
 #include "worker/data/text/chat_template.h"
 #include "worker/data/tool_call_style.h"
@@ -25,24 +27,52 @@ class TemplateCodec final : public ModelCodec {
         last_only_(turns == v1::TURNS_LAST || turns == v1::TURNS_EXPAND),
         reasoning_(reasoning) {}
 
+  absl::Status DropReasoning(Row& row) const override {
+    if (reasoning_ != v1::REASONING_DROP || row.format != RowFormat::kMessages) return absl::OkStatus();
+    for (size_t i = 0; i < row.messages.size(); ++i) {
+      Message& message = row.messages[i];
+      const bool has = HasReasoning(message.object, marks_);
+      if (has) {
+        AddRemark(BeginsInReasoning(message.object, marks_)
+                      ? "content that began without the opening mark of reasoning was taken out up to the "
+                        "closing one "
+                        "(data.reasoning: drop)"
+                      : "reasoning was taken out (data.reasoning: drop)",
+                  &row.remarks);
+      }
+      // Empty fields go too.
+      message.object = data::DropReasoning(message.object, marks_);
+      if (!has) continue;
+      const std::string* const content = ContentText(message.object);
+      message.content = content != nullptr ? *content : "";
+      if (message.weight > 0 && absl::StripAsciiWhitespace(message.content).empty() && !CallsTools(message)) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "messages[", i,
+            "]: it is reasoning and nothing else, so data.reasoning: drop leaves no answer; add one, "
+            "or give it weight 0"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<RenderedConversation> Render(const Row& row) const override {
     VN_RETURN_IF_ERROR(CheckTemplate());
     Json messages = Json::array();
     for (const Message& message : row.messages) {
       messages.push_back(message.object);
       messages.back().erase("weight");  // ours; no part of a conversation
-      if (reasoning_ == v1::REASONING_DROP) messages.back() = DropReasoning(messages.back(), marks_);
     }
     if (wants_parts_) ContentInParts(messages);
-    ChooseToolCallStyle(row.tools, messages);
+    VN_RETURN_IF_ERROR(ChooseToolCallStyle(row.tools, messages));
     VN_ASSIGN_OR_RETURN(RenderedConversation rendered,
                         RenderWithTurns(*template_, messages, row.tools, last_only_));
     if (reasoning_ == v1::REASONING_MASK) {
       VN_RETURN_IF_ERROR(MaskReasoning(row, messages, rendered));
     } else if (reasoning_ != v1::REASONING_DROP) {
-      rendered.hides_reasoning = HidesReasoning(row, messages, rendered);
+      VN_ASSIGN_OR_RETURN(rendered.hides_reasoning, HidesReasoning(row, messages, rendered));
     }
-    rendered.implicit_system_prompt = ImplicitSystemPrompt(*template_, messages, row.tools);
+    VN_ASSIGN_OR_RETURN(rendered.implicit_system_prompt,
+                        ImplicitSystemPrompt(*template_, messages, row.tools));
     return rendered;
   }
 
@@ -50,8 +80,7 @@ class TemplateCodec final : public ModelCodec {
     VN_RETURN_IF_ERROR(CheckTemplate());
     Json shown = messages;
     if (wants_parts_) ContentInParts(shown);
-    VN_ASSIGN_OR_RETURN(RenderedChat chat,
-                        template_->Render(shown, nullptr, /*add_generation_prompt=*/true));
+    VN_ASSIGN_OR_RETURN(RenderedChat chat, template_->Render(shown, nullptr, /*add_generation_prompt=*/true));
     return std::move(chat.text);
   }
 
@@ -65,40 +94,48 @@ class TemplateCodec final : public ModelCodec {
 
  private:
   // Leaves the messages as they are when the template takes them so, or in no other style either.
-  void ChooseToolCallStyle(const Json& tools, Json& messages) const {
-    if (!HasToolCalls(messages) || template_->Render(messages, tools, false).ok()) return;
+  // InvalidArgument: it does not come to an end with one (SpentItsBudget).
+  absl::Status ChooseToolCallStyle(const Json& tools, Json& messages) const {
+    if (!HasToolCalls(messages)) return absl::OkStatus();
+    const absl::Status given = template_->Render(messages, tools, false).status();
+    if (given.ok() || SpentItsBudget(given)) return given;
     for (Json& style : OtherToolCallStyles(messages)) {
-      if (!template_->Render(style, tools, false).ok()) continue;
+      const absl::Status status = template_->Render(style, tools, false).status();
+      if (SpentItsBudget(status)) return status;
+      if (!status.ok()) continue;
       messages = std::move(style);
-      return;
+      return absl::OkStatus();
     }
-  }
-
-  static bool IsTrained(const Row& row, const TurnSpan& turn) {
-    return !turn.rewritten && row.messages[turn.message].weight > 0;
+    return absl::OkStatus();
   }
 
   absl::Status MaskReasoning(const Row& row, const Json& messages, RenderedConversation& rendered) const {
     const TurnSpan* before = nullptr;
-    for (const TurnSpan& turn : rendered.turns) {
+    for (TurnSpan& turn : rendered.turns) {
       // A message that the template marks may have several spans.
       const bool seen = before != nullptr && before->message == turn.message;
       before = &turn;
-      if (seen || !IsTrained(row, turn)) continue;
-      VN_ASSIGN_OR_RETURN(
-          const std::optional<ByteSpan> span,
-          FindReasoning(*template_, messages, row.tools, rendered.text, turn.message, marks_));
-      if (span && span->begin < span->end) rendered.reasoning.push_back(*span);
-      rendered.hides_reasoning |= span && span->begin == span->end;
+      if (seen || row.messages[turn.message].weight <= 0) continue;
+      const absl::StatusOr<std::optional<ByteSpan>> span =
+          FindReasoning(*template_, messages, row.tools, rendered.text, turn.message, marks_);
+      if (SpentItsBudget(span.status())) return span.status();
+      turn.unmaskable = span.status();
+      if (!span.ok() || !span->has_value()) continue;
+      const bool hidden = (*span)->begin == (*span)->end;
+      if (!hidden) rendered.reasoning.push_back(**span);
+      // Of a turn that is rewritten nothing else is to be expected.
+      if (!turn.rewritten) rendered.hides_reasoning |= hidden;
     }
     return absl::OkStatus();
   }
 
   // Whether the last trained turn with reasoning is shown without it; that one stands for all.
-  bool HidesReasoning(const Row& row, const Json& messages, const RenderedConversation& rendered) const {
+  absl::StatusOr<bool> HidesReasoning(const Row& row, const Json& messages,
+                                      const RenderedConversation& rendered) const {
     for (auto turn = rendered.turns.rbegin(); turn != rendered.turns.rend(); ++turn) {
-      if (!IsTrained(row, *turn)) continue;
+      if (turn->rewritten || row.messages[turn->message].weight <= 0) continue;
       const auto span = FindReasoning(*template_, messages, row.tools, rendered.text, turn->message, marks_);
+      if (SpentItsBudget(span.status())) return span.status();
       if (span.ok() && !span->has_value()) continue;
       return span.ok() && (*span)->begin == (*span)->end;
     }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "vernier/v1/data.pb.h"
@@ -23,6 +24,8 @@ struct TurnSpan {
   // The template shows the turn otherwise than when the model said it (its thinking stripped, another end):
   // training it would teach what the model is never asked. Empty unless the template marks its place.
   bool rewritten = false;
+  // Why its reasoning cannot be masked (REASONING_MASK): an error if the turn is trained.
+  absl::Status unmaskable = absl::OkStatus();
 };
 
 struct RenderedConversation {
@@ -39,6 +42,10 @@ struct RenderedConversation {
 class Codec {
  public:
   virtual ~Codec() = default;
+  // Of a codec made with REASONING_DROP: takes the reasoning out of the messages of a row, as if they had
+  // never had it, with a remark. Before anything else is done with the row. InvalidArgument: nothing is left
+  // of an answer that is trained.
+  virtual absl::Status DropReasoning(Row& /*row*/) const { return absl::OkStatus(); }
   // Renders a row of messages with every turn's span; only the last turn's when the codec was made with
   // TURNS_LAST or TURNS_EXPAND. InvalidArgument: the template refuses the row, or shows nothing of a turn;
   // FailedPrecondition: the model has no template.

@@ -5,7 +5,6 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
 #include "common/status_macros.h"
 
 namespace vernier::data {
@@ -49,22 +48,27 @@ absl::Status CheckRewritten(const TurnSpan& turn, double weight, const EncodeOpt
       "data.chat_template"));
 }
 
-// Appends the parts of [turn.begin, turn.end) around the stretches of reasoning, which weigh nothing.
-void AppendTurn(const TurnSpan& turn, float weight, absl::Span<const ByteSpan> reasoning,
-                std::vector<WeightSpan>& spans) {
-  bool starts = weight > 0;
-  const auto append = [&](size_t begin, size_t end, float own) {
-    if (begin < end) spans.push_back({begin, end, own, std::exchange(starts, false)});
-  };
-  size_t at = turn.begin;
-  for (const ByteSpan& span : reasoning) {
-    const size_t begin = std::max(span.begin, at), end = std::min(span.end, turn.end);
-    if (begin >= end) continue;
-    append(at, begin, weight);
-    append(begin, end, 0.0F);
-    at = end;
+// The spans with the stretches of reasoning in them, wherever they are, weighing nothing.
+std::vector<WeightSpan> MaskReasoning(const std::vector<WeightSpan>& spans, std::vector<ByteSpan> reasoning) {
+  std::sort(reasoning.begin(), reasoning.end(),
+            [](const ByteSpan& a, const ByteSpan& b) { return a.begin < b.begin; });
+  std::vector<WeightSpan> all;
+  for (const WeightSpan& span : spans) {
+    bool starts = span.answer;
+    const auto append = [&](size_t begin, size_t end, float weight) {
+      if (begin < end) all.push_back({begin, end, weight, std::exchange(starts, false)});
+    };
+    size_t at = span.begin;
+    for (const ByteSpan& masked : reasoning) {
+      const size_t begin = std::max(masked.begin, at), end = std::min(masked.end, span.end);
+      if (begin >= end) continue;
+      append(at, begin, span.weight);
+      append(begin, end, 0.0F);
+      at = end;
+    }
+    append(at, span.end, span.weight);
   }
-  append(at, turn.end, weight);
+  return all;
 }
 
 absl::StatusOr<RowText> LayOutMessages(const Row& row, const EncodeOptions& options, const Codec& codec) {
@@ -86,13 +90,14 @@ absl::StatusOr<RowText> LayOutMessages(const Row& row, const EncodeOptions& opti
     const bool used = !last_only || turn.message == rendered.turns.back().message;
     const double weight =
         used && options.loss_on != v1::LOSS_ON_PROMPT ? row.messages[turn.message].weight : 0.0;
-    if (turn.rewritten) {
-      VN_RETURN_IF_ERROR(CheckRewritten(turn, weight, options));
-      if (turn.begin == turn.end) continue;  // its place is not known, and its weight is that of a gap
-    }
-    AppendTurn(turn, static_cast<float>(weight), rendered.reasoning, out.spans);
+    if (turn.rewritten) VN_RETURN_IF_ERROR(CheckRewritten(turn, weight, options));
+    if (weight > 0) VN_RETURN_IF_ERROR(turn.unmaskable);
+    if (turn.begin == turn.end) continue;  // its place is not known, and its weight is that of a gap
+    out.spans.push_back({turn.begin, turn.end, static_cast<float>(weight), weight > 0});
   }
   if (TrainsPrompt(options)) out.spans = FillGaps(out.spans, out.text.size());
+  // After the gaps: a rewritten turn that is trained as the text it became lies in one.
+  out.spans = MaskReasoning(out.spans, std::move(rendered.reasoning));
   return out;
 }
 
@@ -109,6 +114,18 @@ absl::Status CheckEncodeOptions(const EncodeOptions& options, RowFormat format) 
         "objective.causal_lm.loss_on: rows of plain text have no assistant turn and no completion; use all, "
         "or "
         "remove the field");
+  }
+  const bool mask = options.reasoning == v1::REASONING_MASK, drop = options.reasoning == v1::REASONING_DROP;
+  if ((mask || drop) && (format == RowFormat::kText || format == RowFormat::kPromptCompletion)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data.reasoning: rows of ", format == RowFormat::kText ? "text" : "prompt and completion",
+        " have no messages, so their reasoning cannot be told from the rest; write them as "
+        "messages, or remove the field"));
+  }
+  if (mask && options.loss_on == v1::LOSS_ON_PROMPT) {
+    return absl::InvalidArgumentError(
+        "data.reasoning: mask contradicts objective.causal_lm.loss_on: prompt, which trains no answer; "
+        "remove one of them");
   }
   const bool last = options.turns == v1::TURNS_LAST, expand = options.turns == v1::TURNS_EXPAND;
   if ((last || expand) && TrainsPrompt(options)) {

@@ -24,6 +24,7 @@ namespace vernier::data {
 struct EncodeOptions {
   v1::LossOn loss_on = v1::LOSS_ON_UNSPECIFIED;
   v1::Turns turns = v1::TURNS_UNSPECIFIED;
+  v1::Reasoning reasoning = v1::REASONING_UNSPECIFIED;
 };
 
 // Tokens that the rows made of one conversation have together, before max_tokens.
@@ -54,7 +55,7 @@ struct EncodedRow {
   int64_t num_trained() const;
 };
 
-// InvalidArgument: `loss_on` and `turns` mean nothing for rows of this format; for the whole job, not a row.
+// InvalidArgument: the options mean nothing for rows of this format; for the whole job, not a row.
 absl::Status CheckEncodeOptions(const EncodeOptions& options, RowFormat format);
 
 // Whether the row is a conversation that becomes a row for every trained turn.

@@ -321,17 +321,17 @@ class Preparation {
       selection.StartSource(input.where, source->unit(), input.held_out);
       AddFileFormat(*source);
       last_offset = 0;
-      const ChunkSteps steps = {
-          .work = [&](const RawChunk& raw, DoneChunk& done) { return keeper.Work(raw, done); },
-          .take = [&](DoneChunk done) -> absl::StatusOr<bool> {
-            // Of what was found finished no rate can be learnt.
-            if (done.fresh) fresh_bytes += done.source_offset - last_offset;
-            last_offset = done.source_offset;
-            bytes = bytes_before + done.source_offset;
-            chunk_keys_.push_back(keeper.KeyOf(done.digest));
-            return selection.Add(done.encoded, done.first_line);
-          },
-          .tick = tick};
+      const ChunkSteps steps = {.work = [&](const RawChunk& raw, const StopFn& stop,
+                                            DoneChunk& done) { return keeper.Work(raw, stop, done); },
+                                .take = [&](DoneChunk done) -> absl::StatusOr<bool> {
+                                  // Of what was found finished no rate can be learnt.
+                                  if (done.fresh) fresh_bytes += done.source_offset - last_offset;
+                                  last_offset = done.source_offset;
+                                  bytes = bytes_before + done.source_offset;
+                                  chunk_keys_.push_back(keeper.KeyOf(done.digest));
+                                  return selection.Add(done.encoded, done.first_line);
+                                },
+                                .tick = tick};
       const absl::StatusOr<bool> whole = RunChunks(*source, options_.threads, steps);
       if (!whole.ok()) return AnnotateInput(whole.status(), input);
       VN_RETURN_IF_ERROR(selection.EndSource(*source));

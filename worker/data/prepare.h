@@ -29,7 +29,7 @@ namespace vernier::data {
 
 // Version of the meaning of prepared data: part of the digest, raised when the same input would give other
 // tokens.
-inline constexpr int kPreparedVersion = 3;
+inline constexpr int kPreparedVersion = 4;
 
 struct PrepareProgress {
   // In order: "reading" (digests of the datasets), "tokenising", "comparing" (validation with training rows),

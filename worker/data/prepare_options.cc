@@ -111,7 +111,7 @@ absl::StatusOr<PrepareOptions> OptionsOf(const v1::Task& task) {
   }
   PrepareOptions options;
   VN_ASSIGN_OR_RETURN(options.rows, RowsOf("data.", data.columns(), data.format()));
-  options.encode = {.loss_on = prepare.loss_on(), .turns = data.turns()};
+  options.encode = {.loss_on = prepare.loss_on(), .turns = data.turns(), .reasoning = data.reasoning()};
   const int64_t context = prepare.context_length() > 0 ? prepare.context_length() : kMaxTokens;
   options.max_tokens = data.has_max_tokens() ? data.max_tokens() : std::min(context, kMaxTokens);
   if (data.has_max_tokens() && (data.max_tokens() < 8 || data.max_tokens() > kMaxTokens))

@@ -37,27 +37,50 @@ absl::StatusOr<Preview> PreviewOf(const RowText& laid, const Codec& codec) {
   return preview;
 }
 
-}  // namespace
-
-absl::StatusOr<std::vector<Preview>> RenderPreviews(absl::string_view record, const RowOptions& rows,
-                                                    const Codec& codec, const EncodeOptions& options) {
-  VN_ASSIGN_OR_RETURN(const Row row, ParseRow(record, rows));
+absl::StatusOr<Row> ReadRow(absl::string_view record, const RowOptions& rows, const Codec& codec,
+                            const EncodeOptions& options) {
+  VN_ASSIGN_OR_RETURN(Row row, ParseRow(record, rows));
   VN_RETURN_IF_ERROR(CheckEncodeOptions(options, row.format));
-  std::vector<Preview> previews;
+  VN_RETURN_IF_ERROR(codec.DropReasoning(row));
+  return row;
+}
+
+// Of the rows [first, first + max) that are made of `row`.
+absl::StatusOr<Previews> PreviewsOf(const Row& row, size_t first, size_t max, const Codec& codec,
+                                    const EncodeOptions& options) {
+  Previews previews;
   VN_RETURN_IF_ERROR(ForEachTrainedRow(row, options, [&](const Row& trained) -> absl::Status {
-    if (previews.size() == kMaxPreviews) return absl::OkStatus();
+    const size_t index = previews.num_rows++;
+    if (index < first || index - first >= max) return absl::OkStatus();
     VN_ASSIGN_OR_RETURN(const RowText laid, LayOutRow(trained, options, codec));
     VN_ASSIGN_OR_RETURN(Preview preview, PreviewOf(laid, codec));
-    previews.push_back(std::move(preview));
+    if (IsExpanded(row, options)) preview.message = trained.messages.size() - 1;
+    previews.rows.push_back(std::move(preview));
     return absl::OkStatus();
   }));
-  if (previews.empty())
+  if (previews.num_rows == 0)
     return absl::InvalidArgumentError("the row has no assistant turn with a weight above 0");
   return previews;
 }
 
-absl::StatusOr<std::vector<Preview>> PreviewRow(Source& source, int64_t wanted, const RowOptions& rows,
-                                                const Codec& codec, const EncodeOptions& options) {
+}  // namespace
+
+absl::StatusOr<Previews> RenderPreviews(absl::string_view record, const RowOptions& rows, const Codec& codec,
+                                        const EncodeOptions& options) {
+  VN_ASSIGN_OR_RETURN(const Row row, ReadRow(record, rows, codec, options));
+  return PreviewsOf(row, 0, kMaxPreviews, codec, options);
+}
+
+absl::StatusOr<Preview> RenderLastPreview(absl::string_view record, const RowOptions& rows,
+                                          const Codec& codec, const EncodeOptions& options) {
+  VN_ASSIGN_OR_RETURN(const Row row, ReadRow(record, rows, codec, options));
+  VN_ASSIGN_OR_RETURN(const Previews counted, PreviewsOf(row, 0, 0, codec, options));
+  VN_ASSIGN_OR_RETURN(Previews last, PreviewsOf(row, counted.num_rows - 1, 1, codec, options));
+  return std::move(last.rows[0]);
+}
+
+absl::StatusOr<Previews> PreviewRow(Source& source, int64_t wanted, const RowOptions& rows,
+                                    const Codec& codec, const EncodeOptions& options) {
   Record record;
   for (int64_t seen = 0;; ++seen) {
     VN_ASSIGN_OR_RETURN(const bool more, source.Next(&record));
@@ -67,7 +90,7 @@ absl::StatusOr<std::vector<Preview>> PreviewRow(Source& source, int64_t wanted, 
     if (seen + 1 < wanted) continue;
     const std::string place = absl::StrCat("row ", wanted, " (", source.unit(), " ", record.line, ")");
     if (!record.problem.empty()) return absl::InvalidArgumentError(absl::StrCat(place, ": ", record.problem));
-    absl::StatusOr<std::vector<Preview>> previews = RenderPreviews(record.bytes, rows, codec, options);
+    absl::StatusOr<Previews> previews = RenderPreviews(record.bytes, rows, codec, options);
     if (!previews.ok()) return Annotate(previews.status(), place);
     return previews;
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,16 +31,27 @@ struct Preview {
   int64_t num_tokens = 0;
   int64_t num_trained_tokens = 0;
   int64_t prompt_length = 0;  // tokens; where a generation starts
+  // With TURNS_EXPAND: the message that the row is made of.
+  std::optional<size_t> message;
 };
 
-// `record` is a row as a source gives it. One preview, or with TURNS_EXPAND one for every row made of it, up
-// to kMaxPreviews. InvalidArgument: why the row is bad.
+// What is shown of a row.
+struct Previews {
+  std::vector<Preview> rows;  // that are made of it; at least 1, at most kMaxPreviews
+  size_t num_rows = 0;        // that are made of it, shown or not
+};
+
+// `record` is a row as a source gives it. One preview, or with TURNS_EXPAND one for every row made of it.
+// InvalidArgument: why the row is bad.
 inline constexpr size_t kMaxPreviews = 100;
-absl::StatusOr<std::vector<Preview>> RenderPreviews(absl::string_view record, const RowOptions& rows,
-                                                    const Codec& codec, const EncodeOptions& options);
+absl::StatusOr<Previews> RenderPreviews(absl::string_view record, const RowOptions& rows, const Codec& codec,
+                                        const EncodeOptions& options);
+// The last of them alone, and nothing else rendered.
+absl::StatusOr<Preview> RenderLastPreview(absl::string_view record, const RowOptions& rows,
+                                          const Codec& codec, const EncodeOptions& options);
 
 // Row `wanted` (from 1) of a source, bad ones counted. InvalidArgument: there are not so many, or it is bad.
-absl::StatusOr<std::vector<Preview>> PreviewRow(Source& source, int64_t wanted, const RowOptions& rows,
-                                                const Codec& codec, const EncodeOptions& options);
+absl::StatusOr<Previews> PreviewRow(Source& source, int64_t wanted, const RowOptions& rows,
+                                    const Codec& codec, const EncodeOptions& options);
 
 }  // namespace vernier::data

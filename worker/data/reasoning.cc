@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/data/absent_text.h"
+#include "worker/data/content_text.h"
 
 namespace vernier::data {
 namespace {
@@ -52,10 +53,7 @@ struct ContentSplit {
   absl::string_view open, reasoning, close, answer;
 };
 
-std::optional<ContentSplit> SplitContent(const Json& message, const ReasoningMarks& marks) {
-  const auto it = message.find("content");
-  if (it == message.end() || !it->is_string()) return std::nullopt;
-  const absl::string_view content = it->get_ref<const std::string&>();
+std::optional<ContentSplit> SplitAt(absl::string_view content, const ReasoningMarks& marks) {
   const size_t close = content.find(marks.close);
   if (close == absl::string_view::npos) return std::nullopt;
   const absl::string_view before = content.substr(0, close);
@@ -67,6 +65,17 @@ std::optional<ContentSplit> SplitContent(const Json& message, const ReasoningMar
                      .close = content.substr(close, marks.close.size()),
                      .answer = content.substr(close + marks.close.size())};
   if (!IsShown(split.reasoning)) return std::nullopt;
+  return split;
+}
+
+// Lives as long as `message`.
+std::optional<ContentSplit> SplitContent(const Json& message, const ReasoningMarks& marks) {
+  const std::string* const content = ContentText(message);
+  if (content == nullptr) return std::nullopt;
+  std::optional<ContentSplit> split = SplitAt(*content, marks);
+  // Data is seldom written for one template: most has these marks, whatever those of the template are.
+  const ReasoningMarks usual;
+  if (!split && marks.open != usual.open) split = SplitAt(*content, usual);
   return split;
 }
 
@@ -107,6 +116,12 @@ bool HasReasoning(const Json& message, const ReasoningMarks& marks) {
   return in_field || SplitContent(message, marks).has_value();
 }
 
+bool BeginsInReasoning(const Json& message, const ReasoningMarks& marks) {
+  if (!IsAnswer(message)) return false;
+  const std::optional<ContentSplit> split = SplitContent(message, marks);
+  return split && split->open.empty();
+}
+
 std::optional<Json> ReplaceReasoning(const Json& message, const ReasoningMarks& marks,
                                      absl::string_view text) {
   if (!IsAnswer(message)) return std::nullopt;
@@ -120,8 +135,8 @@ std::optional<Json> ReplaceReasoning(const Json& message, const ReasoningMarks& 
   const std::optional<ContentSplit> split = SplitContent(message, marks);
   if (!split) return std::nullopt;
   other = message;
-  (*other)["content"] =
-      absl::StrCat(split->open, ReplaceCore(split->reasoning, text), split->close, split->answer);
+  (*other)["content"] = ContentLike(
+      message, absl::StrCat(split->open, ReplaceCore(split->reasoning, text), split->close, split->answer));
   return other;
 }
 
@@ -130,7 +145,7 @@ Json DropReasoning(const Json& message, const ReasoningMarks& marks) {
   if (!IsAnswer(message)) return other;
   for (const char* field : kFields) other.erase(field);
   if (const std::optional<ContentSplit> split = SplitContent(message, marks)) {
-    other["content"] = std::string(absl::StripLeadingAsciiWhitespace(split->answer));
+    other["content"] = ContentLike(message, std::string(absl::StripLeadingAsciiWhitespace(split->answer)));
   }
   return other;
 }

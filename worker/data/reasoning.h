@@ -23,7 +23,11 @@ struct ReasoningMarks {
 // The marks that the template writes around `reasoning_content`, when it shows that; else those above.
 ReasoningMarks FindReasoningMarks(const ChatTemplate& chat_template);
 
+// Whether an assistant message has reasoning: in a field, or at the start of its content between `marks` or,
+// if those are others, between <think> and </think>. Content is text or one part of it.
 bool HasReasoning(const Json& message, const ReasoningMarks& marks);
+// Whether its content does so without an opening mark (may_be_open).
+bool BeginsInReasoning(const Json& message, const ReasoningMarks& marks);
 // The message with `text` in place of its reasoning, white space around it as it was. None: it is no
 // assistant message, or has no reasoning.
 std::optional<Json> ReplaceReasoning(const Json& message, const ReasoningMarks& marks,

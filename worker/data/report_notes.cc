@@ -9,6 +9,10 @@ std::vector<std::string> FormatNotes(std::optional<RowFormat> format, const Enco
   std::vector<std::string> notes;
   // A chat template writes them itself.
   if (!format.has_value() || *format == RowFormat::kMessages) return notes;
+  if (options.turns == v1::TURNS_LAST || options.turns == v1::TURNS_EXPAND) {
+    notes.push_back(absl::StrCat("data.turns: ", options.turns == v1::TURNS_LAST ? "last" : "expand",
+                                 " changes nothing: the rows have no messages, each stays one row"));
+  }
   notes.push_back(codec.eos_id().has_value()
                       ? absl::StrCat("the end-of-sequence token (id ", *codec.eos_id(),
                                      ") is appended to each row",

@@ -11,7 +11,7 @@
 
 namespace vernier::data {
 
-// Which tokens are put around rows of this format.
+// Which tokens are put around rows of this format, and what of `options` means nothing for them.
 std::vector<std::string> FormatNotes(std::optional<RowFormat> format, const EncodeOptions& options,
                                      const Codec& codec);
 

@@ -9,9 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/data/absent_text.h"
+#include "worker/data/content_text.h"
 
 namespace vernier::data {
 namespace {
+
+// None: the template does not take the conversation.
+using MaybeText = std::optional<std::string>;
 
 // Longer than any token that a template writes as one piece ("<|start_header_id|>").
 constexpr size_t kMaxMarkerBytes = 64;
@@ -52,24 +56,6 @@ size_t TrimmedSize(absl::string_view text) { return absl::StripTrailingAsciiWhit
 std::string RoleOf(const Json& message) {
   const auto role = message.is_object() ? message.find("role") : message.end();
   return role != message.end() && role->is_string() ? role->get<std::string>() : "";
-}
-
-// The text of a message whose content is text, or one part of it; else none.
-std::optional<std::string> ContentText(const Json& message) {
-  const auto content = message.find("content");
-  if (content == message.end()) return std::nullopt;
-  if (content->is_string()) return content->get<std::string>();
-  const bool one_part = content->is_array() && content->size() == 1 && (*content)[0].is_object();
-  const auto text = one_part ? (*content)[0].find("text") : content->end();
-  if (!one_part || text == (*content)[0].end() || !text->is_string()) return std::nullopt;
-  return text->get<std::string>();
-}
-
-// `text` as content, in parts if that of `message` is.
-Json ContentLike(const Json& message, std::string text) {
-  const auto content = message.find("content");
-  if (content == message.end() || !content->is_array()) return text;
-  return Json::array({{{"type", "text"}, {"text", std::move(text)}}});
 }
 
 // A turn in the conversation that ends with it.
@@ -115,11 +101,12 @@ class TurnFinder {
     return prefix;
   }
 
-  // None: the template does not take the conversation.
-  std::optional<std::string> Try(const Json& messages, bool prompt) const {
+  // An error when the template did not come to an end: asking it again would cost as much again.
+  absl::StatusOr<MaybeText> Try(const Json& messages, bool prompt) const {
     absl::StatusOr<RenderedChat> chat = template_.Render(messages, tools_, prompt);
-    if (!chat.ok()) return std::nullopt;
-    return std::move(chat->text);
+    if (chat.ok()) return MaybeText(std::move(chat->text));
+    if (SpentItsBudget(chat.status())) return chat.status();
+    return MaybeText();
   }
 
   // Nothing that the row says of an answer may go missing unseen: its tool calls, or else its content.
@@ -133,8 +120,8 @@ class TurnFinder {
       other.erase("tool_calls");
       if (content == message.end() || content->is_null()) other["content"] = ContentLike(message, "");
     } else {
-      const std::optional<std::string> text = ContentText(message);
-      if (!text) return absl::OkStatus();
+      const std::string* const text = ContentText(message);
+      if (text == nullptr) return absl::OkStatus();
       const absl::string_view trimmed = absl::StripAsciiWhitespace(*text);
       // A text that is there is shown, unless it is so short that it may be there by chance.
       if (trimmed.size() >= 16 && absl::StrContains(full_.text, trimmed)) return absl::OkStatus();
@@ -142,8 +129,11 @@ class TurnFinder {
     }
     // Asked of the conversation that ends with the answer: what a template does to it later is another
     // question.
-    const std::optional<std::string> own = IsLast(i) ? full_.text : Try(Prefix(i + 1), false);
-    const std::optional<std::string> without = Try(Prefix(i, other), false);
+    MaybeText own = full_.text;
+    if (!IsLast(i)) {
+      VN_ASSIGN_OR_RETURN(own, Try(Prefix(i + 1), false));
+    }
+    VN_ASSIGN_OR_RETURN(const MaybeText without, Try(Prefix(i, other), false));
     if (!own.has_value() || !without.has_value() || *own != *without) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrCat("messages[", i, "]: the chat template drops the ",
                                                    has_calls ? "tool calls" : "content",
@@ -197,6 +187,7 @@ class TurnFinder {
     if (!IsLast(i)) {
       // A prefix that the template refuses says nothing against the whole.
       const absl::StatusOr<RenderedChat> own = template_.Render(Prefix(i + 1), tools_, false);
+      if (SpentItsBudget(own.status())) return own.status();
       rewritten = own.ok() && MarkedText(*own, i) != MarkedText(full_, i);
     }
     bool any = false;
@@ -214,19 +205,19 @@ class TurnFinder {
 
   // Where in `own` the content starts when the message is nothing but content: no later than there does what
   // the model says start.
-  size_t ContentStart(const std::string& own, size_t i) const {
+  absl::StatusOr<size_t> ContentStart(const std::string& own, size_t i) const {
     const Json plain = {{"role", "assistant"}, {"content", ContentLike(messages_[i], AbsentText(own))}};
-    const std::optional<std::string> other = Try(Prefix(i, plain), false);
+    VN_ASSIGN_OR_RETURN(const MaybeText other, Try(Prefix(i, plain), false));
     return other.has_value() ? CommonPrefix(own, *other) : own.size();
   }
 
   // Where what the model says starts: after the generation prompt, as far as the turn is rendered with it.
-  size_t Begin(const OwnTurn& turn, const std::optional<std::string>& before,
-               const std::optional<std::string>& prompt, size_t i) const {
+  absl::StatusOr<size_t> Begin(const OwnTurn& turn, const MaybeText& before, const MaybeText& prompt,
+                               size_t i) const {
     const std::string& own = turn.text;
     const bool prompted = before.has_value() && prompt.has_value() && *before != *prompt;
     if (prompted && absl::StartsWith(own, *prompt)) return prompt->size();
-    const size_t content = ContentStart(own, i);
+    VN_ASSIGN_OR_RETURN(const size_t content, ContentStart(own, i));
     if (prompted && absl::StartsWith(*prompt, *before)) {
       // The conversation before is rendered otherwise now that it goes on; its prompt is the same.
       const absl::string_view cue = absl::string_view(*prompt).substr(before->size());
@@ -256,15 +247,18 @@ class TurnFinder {
       turn.text = std::move(chat.text);
     }
     const std::string& own = turn.text;
-    const std::optional<std::string> before = Try(Prefix(i), false);
-    const std::optional<std::string> prompt = Try(Prefix(i), true);
+    VN_ASSIGN_OR_RETURN(const MaybeText before, Try(Prefix(i), false));
+    VN_ASSIGN_OR_RETURN(const MaybeText prompt, Try(Prefix(i), true));
     if (before.has_value()) turn.message = Parting(*before, own);
-    turn.begin = Begin(turn, before, prompt, i);
+    VN_ASSIGN_OR_RETURN(turn.begin, Begin(turn, before, prompt, i));
     turn.end = TrimmedSize(own);
     // Some templates close the whole conversation (Phi-3: "<|endoftext|>"); that is not of this turn. It is
     // what goes away when the conversation goes on and stands after other messages too.
-    const std::optional<std::string> next =
-        IsLast(i) ? Try(Prefix(i + 1, {{"role", "user"}, {"content", ContentLike(messages_[i], "x")}}), false) : full_.text;
+    MaybeText next = full_.text;
+    if (IsLast(i)) {
+      const Json question = {{"role", "user"}, {"content", ContentLike(messages_[i], "x")}};
+      VN_ASSIGN_OR_RETURN(next, Try(Prefix(i + 1, question), false));
+    }
     if (next.has_value() && before.has_value()) {
       const size_t parting = Parting(own, *next);
       if (parting < turn.end && parting >= turn.begin && absl::EndsWith(*before, own.substr(parting))) {
@@ -312,17 +306,20 @@ absl::StatusOr<RenderedConversation> RenderWithTurns(const ChatTemplate& chat_te
   return TurnFinder(chat_template, messages, tools).Run(last_only);
 }
 
-std::string ImplicitSystemPrompt(const ChatTemplate& chat_template, const Json& messages, const Json& tools) {
+absl::StatusOr<std::string> ImplicitSystemPrompt(const ChatTemplate& chat_template, const Json& messages,
+                                                 const Json& tools) {
   if (messages.empty()) return "";
   const std::string role = RoleOf(messages[0]);
   if (role == "system" || role == "developer") return "";
   // The first message alone shows it.
   const absl::StatusOr<RenderedChat> without = chat_template.Render(Json::array({messages[0]}), tools, false);
+  if (SpentItsBudget(without.status())) return without.status();
   if (!without.ok()) return "";
   const std::string mark = AbsentText(without->text);
-  const Json system = {{"role", "system"}, {"content", mark}};
+  const Json system = {{"role", "system"}, {"content", ContentLike(messages[0], mark)}};
   const absl::StatusOr<RenderedChat> with =
       chat_template.Render(Json::array({system, messages[0]}), tools, false);
+  if (SpentItsBudget(with.status())) return with.status();
   if (!with.ok()) return "";
   const size_t at = with->text.find(mark);
   if (at == std::string::npos) return "";

@@ -13,11 +13,13 @@ namespace vernier::data {
 
 // Renders a conversation and finds its turns. `tools`: an array, or null. `last_only`: the last assistant
 // turn only. InvalidArgument: the template refuses the conversation, shows nothing of a turn, drops its tool
-// calls, or hides where a turn is. Thread-safe.
+// calls, hides where a turn is, or does not come to an end with a part of it (SpentItsBudget). Thread-safe.
 absl::StatusOr<RenderedConversation> RenderWithTurns(const ChatTemplate& chat_template, const Json& messages,
                                                      const Json& tools, bool last_only);
 
 // What the template says for a system message when `messages` starts with none; "" = nothing.
-std::string ImplicitSystemPrompt(const ChatTemplate& chat_template, const Json& messages, const Json& tools);
+// InvalidArgument: it did not come to an end (SpentItsBudget).
+absl::StatusOr<std::string> ImplicitSystemPrompt(const ChatTemplate& chat_template, const Json& messages,
+                                                 const Json& tools);
 
 }  // namespace vernier::data

@@ -7,3 +7,13 @@
 #include <ATen/ATen.h>                                         // IWYU pragma: export
 #include <torch/csrc/autograd/custom_function.h>               // IWYU pragma: export
 #include <torch/csrc/autograd/generated/variable_factories.h>  // IWYU pragma: export
+
+namespace vernier::models {
+
+// Our backward passes write numbers, not graphs: each begins with this. Throws c10::Error where a gradient of
+// the gradient is wanted, which would else be silently zero.
+inline void RefuseSecondDerivative(const char* layer) {
+  TORCH_CHECK(!at::GradMode::is_enabled(), layer, " is differentiable once");
+}
+
+}  // namespace vernier::models

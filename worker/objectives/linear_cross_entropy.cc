@@ -65,6 +65,7 @@ class Function final : public torch::autograd::Function<Function> {
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
+    models::RefuseSecondDerivative("the chunked cross-entropy");
     const auto scaled = [&](const char* name) {
       const c10::IValue& saved = context->saved_data[name];
       if (!saved.isTensor() || !saved.toTensor().defined()) return at::Tensor();

@@ -217,9 +217,11 @@ KeptBytes KeptBytesOf(const v1::ModelShape& shape, const v1::Tuning& tuning, boo
   kept.first_layer_per_token = first.PerToken(/*input_trains=*/tuning.has_full());
   kept.input_per_token = width * element;
   kept.layer = middle.PerLayer();
-  // The last norm's input, with the sums of that norm, and the angles.
-  kept.outside_per_token = width * element + (shape.layer_norm() ? 2 : 1) * kFp32 +
-                           (shape.rotary() ? shape.head_dim() * kFp32 : 0);
+  // The last norm's input, with the sums of that norm, and the angles: shapes of older imports do not tell
+  // how many.
+  const int64_t angles =
+      shape.rotary() && shape.angle_numbers() == 0 ? shape.head_dim() : shape.angle_numbers();
+  kept.outside_per_token = width * element + (shape.layer_norm() ? 2 : 1) * kFp32 + angles * kFp32;
   kept.per_labelled_token = width * element + 8;
   if (tuning.has_full()) {
     const int64_t embedding = shape.vocab_size() * width;
@@ -234,9 +236,16 @@ ScratchBytes ScratchBytesOf(const v1::ModelShape& shape, const v1::Tuning& tunin
   const int64_t element = bf16 ? 2 : 4;
   const int64_t chunk = std::min(labelled, kLossChunk);
   ScratchBytes scratch;
-  // Logits in fp32, in bf16 their first form and their gradient too, and a temporary of the softmax.
-  scratch.loss = chunk * shape.vocab_size() * (bf16 ? 2 * kFp32 + element : 2 * kFp32);
-  if (tuning.has_full()) scratch.loss += shape.vocab_size() * shape.hidden_size() * kFp32;
+  // Logits in the compute type, which become their gradient where they lie.
+  scratch.loss = chunk * shape.vocab_size() * element;
+  if (tuning.has_full()) {
+    // The head's gradient is summed in fp32. What a chunk adds to it takes the place of the last form, which
+    // is kept and not there yet; of bf16 it is there in fp32 too.
+    scratch.loss += shape.vocab_size() * shape.hidden_size() * (bf16 ? 2 * kFp32 : kFp32);
+  } else if (bf16) {
+    // oneDNN packs the head before it multiplies; with full tuning what is summed is more, at another moment.
+    scratch.loss += shape.vocab_size() * shape.hidden_size() * element;
+  }
   const int64_t qkv = (shape.num_heads() + 2 * shape.num_kv_heads()) * shape.head_dim();
   scratch.layer =
       tokens * element * (3 * shape.hidden_size() + std::max(3 * shape.intermediate_size(), 2 * qkv));

@@ -17,6 +17,8 @@ constexpr int64_t kMaxRows = 16384;
 constexpr int64_t kMaxSteps = 512;
 constexpr int64_t kMaxRowsLookedAt = 65536;
 constexpr int64_t kUnknownRows = 1000;
+// Rows that data.on_overlong: split makes of kMaxRows; more are represented by so many.
+constexpr int64_t kMaxPieces = 4 * kMaxRows;
 // Reports come from clients too.
 constexpr int kMaxBuckets = 64;
 constexpr int64_t kMaxCount = int64_t{1} << 40;
@@ -33,14 +35,34 @@ void Spread(int64_t low, int64_t high, double mean, int64_t count, std::vector<i
   }
 }
 
+// The pieces of at most `most` tokens that rows are split into, in order; beyond kMaxPieces every n-th.
+std::vector<int64_t> Pieces(int64_t most, const std::vector<int64_t>& lengths) {
+  int64_t total = 0;
+  for (const int64_t length : lengths) total += (length + most - 1) / most;
+  // Of the first n pieces. At most 2^45 pieces (kMaxLength, and a row more of each bucket) times 2^16.
+  const auto taken = [&](int64_t n) { return total <= kMaxPieces ? n : n * kMaxPieces / total; };
+  std::vector<int64_t> pieces;
+  pieces.reserve(taken(total));
+  int64_t passed = 0;
+  for (const int64_t length : lengths) {
+    const int64_t last = passed + (length + most - 1) / most - 1;
+    pieces.insert(pieces.end(), taken(last) - taken(passed), most);
+    if (taken(last + 1) > taken(last)) pieces.push_back((length - 1) % most + 1);
+    passed = last + 1;
+  }
+  return pieces;
+}
+
 // What data.on_overlong makes of rows beyond `most`.
 void LimitTo(int64_t most, v1::OnOverlong on_overlong, std::vector<int64_t>& lengths) {
+  if (on_overlong == v1::ON_OVERLONG_SPLIT) {
+    lengths = Pieces(most, lengths);
+    return;
+  }
   std::vector<int64_t> limited;
   for (const int64_t length : lengths) {
     if (length <= most) {
       limited.push_back(length);
-    } else if (on_overlong == v1::ON_OVERLONG_SPLIT) {
-      for (int64_t left = length; left > 0; left -= most) limited.push_back(std::min(left, most));
     } else if (on_overlong != v1::ON_OVERLONG_DROP) {
       limited.push_back(most);
     }
@@ -133,15 +155,23 @@ absl::StatusOr<Batches> BatchesOf(const v1::DataReport* report, int64_t num_rows
   batches.steps =
       stage.has_max_steps()
           ? stage.max_steps()
+          // Batches of tokens are cut anew in every epoch, which one epoch stands for: a thousand would be
+          // drawn while the server waits. The slack is of rounding, or of the rows left out.
           : std::max<int64_t>(
-                1, std::llround(std::ceil(static_cast<double>(plan.TotalSteps(epochs)) * represented -
-                                          (represented > 1.0 ? 0.5 : 0.0))));
+                1, std::llround(std::ceil(static_cast<double>(plan.TotalSteps(1.0)) * epochs * represented -
+                                          (represented > 1.0 ? 0.5 : 1e-6))));
+  batches.at_once.resize(plan.options().virtual_shards);
   int64_t looked_at = 0, rows_looked_at = 0;
   double tokens = 0;
   while (looked_at < std::min(batches.steps, kMaxSteps) && rows_looked_at < kMaxRowsLookedAt) {
     const data::GlobalBatch batch = plan.Batch(looked_at++);
     rows_looked_at += static_cast<int64_t>(batch.rows.size());
     tokens += static_cast<double>(batch.num_tokens);
+    for (int threads = 1; threads <= static_cast<int>(batches.at_once.size()); ++threads) {
+      const int lanes = data::NumLanes(batch, threads, plan.options().micro_batch_tokens);
+      const int64_t at_once = data::TokensAtOnce(batch, lanes);
+      if (at_once > batches.at_once[threads - 1].tokens) batches.at_once[threads - 1] = {at_once, lanes};
+    }
     for (const data::ShardPlan& shard : batch.shards) {
       for (const data::MicroBatch& micro_batch : shard.micro_batches) {
         batches.largest_micro_batch = std::max(batches.largest_micro_batch, micro_batch.cost_tokens);
@@ -151,10 +181,22 @@ absl::StatusOr<Batches> BatchesOf(const v1::DataReport* report, int64_t num_rows
       }
     }
   }
+  // Among many rows few steps see the longest one, which is a micro-batch of its own at least.
+  batches.largest_micro_batch = std::max(batches.largest_micro_batch, batches.longest_row);
+  for (Batches::AtOnce& at_once : batches.at_once) {
+    if (at_once.tokens < batches.largest_micro_batch) at_once = {batches.largest_micro_batch, 1};
+  }
   const double all = static_cast<double>(batches.steps) / static_cast<double>(looked_at);
   batches.tokens = std::llround(tokens * all);
   batches.squared_tokens *= all;
   return batches;
+}
+
+Batches::AtOnce AtOnceOn(const Batches& batches, const v1::TrainStage& stage, bool bf16, int threads) {
+  if (!bf16 || stage.tuning().has_full()) return {batches.largest_micro_batch, 1};
+  if (stage.threads() > 0) threads = stage.threads();
+  const int last = static_cast<int>(batches.at_once.size());
+  return batches.at_once[std::clamp(threads, 1, last) - 1];
 }
 
 }  // namespace vernier::plan

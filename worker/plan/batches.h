@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "vernier/v1/data.pb.h"
@@ -18,6 +19,13 @@ struct Batches {
   double labelled_share = 1.0;      // of tokens
   int64_t largest_micro_batch = 0;  // tokens, padding included
   int64_t longest_row = 0;
+  // What is in memory at once where adapters train in bf16 and several threads compute shards side by side
+  // (data::NumLanes): element t - 1 for t threads; the last one for more. Never empty.
+  struct AtOnce {
+    int64_t tokens = 0;  // padding included
+    int lanes = 1;
+  };
+  std::vector<AtOnce> at_once = {};
   int64_t validation_tokens = 0;
   bool measured = true;  // false: there was no report
 };
@@ -27,5 +35,8 @@ struct Batches {
 // evenly around its mean; buckets were counted before data.max_tokens, which is applied here.
 absl::StatusOr<Batches> BatchesOf(const v1::DataReport* report, int64_t num_rows, const v1::TrainStage& stage,
                                   uint64_t seed);
+
+// That of a stage on `threads` CPU threads.
+Batches::AtOnce AtOnceOn(const Batches& batches, const v1::TrainStage& stage, bool bf16, int threads);
 
 }  // namespace vernier::plan

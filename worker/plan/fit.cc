@@ -13,21 +13,17 @@ namespace {
 constexpr int64_t kLeastMicroBatch = 64;
 constexpr int64_t kLeastMaxTokens = 128;
 
-// The fewest of `layers` layers with which fits(count); all when none does. What fits with some fits with
-// more.
+// Numbers of layers that are tried: all of every model there is.
+constexpr int64_t kMaxTried = 128;
+
+// The fewest of `layers` layers with which fits(count); all when none does. What fits with some need not fit
+// with more: the first ones may cost more than they save.
 int64_t FewestLayers(int64_t layers, const std::function<bool(int64_t)>& fits) {
-  // The first ones may cost more than they save.
-  if (layers == 0 || fits(0)) return 0;
-  int64_t low = 1, high = layers;
-  while (low < high) {
-    const int64_t middle = low + (high - low) / 2;
-    if (fits(middle)) {
-      high = middle;
-    } else {
-      low = middle + 1;
-    }
+  const int64_t stride = layers / kMaxTried + 1;
+  for (int64_t count = 0; count < layers; count += stride) {
+    if (fits(count)) return count;
   }
-  return low;
+  return layers;
 }
 
 // A setting of the stage, with what its batches become.
@@ -36,9 +32,9 @@ struct Setting {
   Batches batches;
 };
 
-int64_t PeakOf(const v1::ModelShape& shape, const Setting& setting, bool device_has_bf16) {
-  return MemoryOf(shape, setting.stage, setting.batches, UsesBf16(setting.stage.precision(), device_has_bf16),
-                  setting.stage.checkpointed_layers())
+int64_t PeakOf(const v1::ModelShape& shape, const Setting& setting, const Device& device) {
+  return MemoryOf(shape, setting.stage, setting.batches, UsesBf16(setting.stage.precision(), device.bf16),
+                  device.threads, setting.stage.checkpointed_layers())
       .peak_bytes;
 }
 
@@ -70,7 +66,7 @@ class Search {
     Relax(now);
     NearestFit fit;
     for (const Change& change : changes) fit.changes.push_back(change.text(now));
-    fit.peak_bytes = PeakOf(facts_.shape, now, device_.bf16);
+    fit.peak_bytes = PeakOf(facts_.shape, now, device_);
     return fit;
   }
 
@@ -82,7 +78,7 @@ class Search {
   };
 
   bool Fits(const Setting& setting) const {
-    return PeakOf(facts_.shape, setting, device_.bf16) <= device_.memory_bytes;
+    return PeakOf(facts_.shape, setting, device_) <= device_.memory_bytes;
   }
   Setting Apply(const std::vector<Change>& changes) const {
     Setting setting = start_;
@@ -92,8 +88,11 @@ class Search {
   void SetMicroBatch(Setting& setting, int64_t tokens) const {
     setting.stage.set_micro_batch_tokens(static_cast<int32_t>(tokens));
     // A row that is longer is a micro-batch of its own.
-    setting.batches.largest_micro_batch =
-        std::min(start_.batches.largest_micro_batch, std::max(tokens, setting.batches.longest_row));
+    const int64_t most = std::max(tokens, setting.batches.longest_row);
+    setting.batches.largest_micro_batch = std::min(start_.batches.largest_micro_batch, most);
+    for (size_t i = 0; i < start_.batches.at_once.size(); ++i) {
+      setting.batches.at_once[i].tokens = std::min(start_.batches.at_once[i].tokens, most);
+    }
   }
   void SetMaxTokens(Setting& setting, int64_t tokens) const {
     setting.stage.mutable_data()->set_max_tokens(static_cast<int32_t>(tokens));
@@ -198,7 +197,7 @@ int64_t ChooseCheckpointedLayers(const StageFacts& facts, const Batches& batches
   if (device.memory_bytes == 0) return 0;
   const double comfortable = kComfortable * static_cast<double>(device.memory_bytes);
   return FewestLayers(layers, [&](int64_t count) {
-    const MemoryPlan memory = MemoryOf(facts.shape, facts.stage, batches, bf16, count);
+    const MemoryPlan memory = MemoryOf(facts.shape, facts.stage, batches, bf16, device.threads, count);
     // Beyond training, checkpointing changes nothing.
     return static_cast<double>(memory.peak_bytes) <= comfortable || memory.phase != "training";
   });

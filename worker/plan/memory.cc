@@ -77,7 +77,7 @@ int64_t TrainedParameters(const v1::ModelShape& shape, const v1::Tuning& tuning)
 }
 
 MemoryPlan MemoryOf(const v1::ModelShape& shape, const v1::TrainStage& stage, const Batches& batches,
-                    bool bf16, int64_t checkpointed_layers) {
+                    bool bf16, int threads, int64_t checkpointed_layers) {
   const bool full = stage.tuning().has_full();
   const int64_t element = bf16 ? 2 : kFp32Bytes;
   const int64_t trained = TrainedParameters(shape, stage.tuning());
@@ -108,7 +108,8 @@ MemoryPlan MemoryOf(const v1::ModelShape& shape, const v1::TrainStage& stage, co
   // A checkpoint is written from a copy while training goes on.
   const int64_t snapshot = (1 + moments) * trained * kFp32Bytes;
 
-  const int64_t tokens = batches.largest_micro_batch;
+  const Batches::AtOnce at_once = AtOnceOn(batches, stage, bf16, threads);
+  const int64_t tokens = at_once.tokens;
   const int64_t labelled = std::min<int64_t>(
       tokens, std::llround(1.25 * batches.labelled_share * static_cast<double>(tokens)) + 1);
   const KeptBytes kept = KeptBytesOf(shape, stage.tuning(), bf16);
@@ -127,7 +128,7 @@ MemoryPlan MemoryOf(const v1::ModelShape& shape, const v1::TrainStage& stage, co
                                ? absl::StrCat(", ", std::min(checkpointed_layers, shape.num_layers()),
                                               " of them checkpointed")
                                : ""));
-    table.Add("step_scratch", std::max({scratch.loss, scratch.layer, scratch.layer + again}),
+    table.Add("step_scratch", std::max({at_once.lanes * scratch.loss, scratch.layer, scratch.layer + again}),
               "logits of a chunk, or gradients within a layer");
     table.Add("allocator",
               std::llround(kFragmentation * static_cast<double>(activations)) +

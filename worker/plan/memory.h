@@ -18,9 +18,9 @@ struct MemoryPlan {
   std::string phase;                  // when: loading | training | publishing
 };
 
-// `stage` is effective but for checkpointed_layers, which are those given here.
+// `stage` is effective but for checkpointed_layers, which are those given here. `threads`: of the device.
 MemoryPlan MemoryOf(const v1::ModelShape& shape, const v1::TrainStage& stage, const Batches& batches,
-                    bool bf16, int64_t checkpointed_layers);
+                    bool bf16, int threads, int64_t checkpointed_layers);
 
 // Numbers that train.
 int64_t TrainedParameters(const v1::ModelShape& shape, const v1::Tuning& tuning);

@@ -22,6 +22,8 @@ constexpr absl::string_view kIndexFile = "model.safetensors.index.json";
 constexpr int64_t kMaxConfigBytes = int64_t{16} << 20;
 constexpr int64_t kMaxIndexBytes = int64_t{64} << 20;
 constexpr int64_t kMaxNumber = int64_t{1} << 40;
+// Of a width, a vocabulary, a number of heads: above every model there is, and products stay in 64 bits.
+constexpr int64_t kMaxSize = int64_t{1} << 24;
 
 // The first of `names` that config.json has as a whole number; `fallback` when it has none.
 int64_t Number(const nlohmann::json& config, std::initializer_list<const char*> names, int64_t fallback) {
@@ -37,6 +39,18 @@ int64_t Number(const nlohmann::json& config, std::initializer_list<const char*> 
 bool Flag(const nlohmann::json& config, const char* name, bool fallback) {
   const auto found = config.find(name);
   return found != config.end() && found->is_boolean() ? found->get<bool>() : fallback;
+}
+
+// The share of each head's numbers that positions turn.
+double TurnedShare(const nlohmann::json& config, absl::string_view type) {
+  for (const nlohmann::json& object : {config, config.value("rope_parameters", nlohmann::json::object()),
+                                       config.value("rope_scaling", nlohmann::json::object())}) {
+    for (const char* name : {"partial_rotary_factor", "rotary_pct"}) {
+      const auto found = object.find(name);
+      if (found != object.end() && found->is_number()) return std::clamp(found->get<double>(), 0.0, 1.0);
+    }
+  }
+  return type == "gpt_neox" ? 0.25 : 1.0;
 }
 
 bool IsNumber(absl::string_view text) {
@@ -104,6 +118,28 @@ void AddTensors(absl::Span<const storage::TensorSpec> tensors, bool is_conv, v1:
 
 }  // namespace
 
+absl::Status CheckModelShape(const v1::ModelShape& shape, absl::string_view name) {
+  const auto check = [&](absl::string_view what, int64_t size, int64_t least) {
+    if (size >= least && size <= kMaxSize) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(name, ": ", what, " = ", size, " is outside [", least,
+                                                   ", ", kMaxSize, "]; check its config.json"));
+  };
+  VN_RETURN_IF_ERROR(check("hidden_size", shape.hidden_size(), 1));
+  VN_RETURN_IF_ERROR(check("num_attention_heads", shape.num_heads(), 1));
+  VN_RETURN_IF_ERROR(check("num_key_value_heads", shape.num_kv_heads(), 1));
+  VN_RETURN_IF_ERROR(check("head_dim", shape.head_dim(), 1));
+  VN_RETURN_IF_ERROR(check("num_attention_heads x head_dim", shape.num_heads() * shape.head_dim(), 1));
+  VN_RETURN_IF_ERROR(check("num_key_value_heads x head_dim", shape.num_kv_heads() * shape.head_dim(), 1));
+  VN_RETURN_IF_ERROR(check("intermediate_size", shape.intermediate_size(), 0));
+  VN_RETURN_IF_ERROR(check("vocab_size", shape.vocab_size(), 0));
+  VN_RETURN_IF_ERROR(check("angle_numbers", shape.angle_numbers(), 0));
+  for (const v1::LinearShape& linear : shape.linears()) {
+    VN_RETURN_IF_ERROR(check(absl::StrCat(linear.name(), " inputs"), linear.in_features(), 1));
+    VN_RETURN_IF_ERROR(check(absl::StrCat(linear.name(), " outputs"), linear.out_features(), 1));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::ModelShape> ModelShapeOf(absl::string_view config_json,
                                             absl::Span<const storage::TensorSpec> tensors,
                                             absl::string_view name) {
@@ -129,14 +165,18 @@ absl::StatusOr<v1::ModelShape> ModelShapeOf(absl::string_view config_json,
   shape.set_tied_head(Flag(config, "tie_word_embeddings", is_gemma || type == "gpt2"));
   shape.set_layer_norm(type == "gpt2" || type == "gpt_neox");
   shape.set_rotary(type != "gpt2");
-  shape.set_capped_attention(config.contains("attn_logit_softcapping")
-                                 ? config["attn_logit_softcapping"].is_number()
-                                 : type == "gemma2");
+  if (shape.rotary()) {
+    const int64_t kinds = absl::StartsWith(type, "gemma3") ? 2 : 1;  // layers with a window turn by their own
+    const auto turned =
+        static_cast<int64_t>(static_cast<double>(shape.head_dim()) * TurnedShare(config, type));
+    shape.set_angle_numbers(kinds * turned);
+  }
   shape.set_parallel_residual(type == "gpt_neox" && Flag(config, "use_parallel_residual", true));
   AddTensors(tensors, /*is_conv=*/type == "gpt2", shape);
   if (shape.linears().empty()) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": no tensor is of a layer 0"));
   }
+  VN_RETURN_IF_ERROR(CheckModelShape(shape, name));
   return shape;
 }
 

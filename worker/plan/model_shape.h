@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -21,5 +22,9 @@ absl::StatusOr<v1::ModelShape> ReadModelShape(storage::ObjectStore& store, absl:
 absl::StatusOr<v1::ModelShape> ModelShapeOf(absl::string_view config_json,
                                             absl::Span<const storage::TensorSpec> tensors,
                                             absl::string_view name);
+
+// Whether a plan can count with the shape: older imports stored some that it cannot. InvalidArgument: a size
+// is 0, negative or absurd. `name` starts the message.
+absl::Status CheckModelShape(const v1::ModelShape& shape, absl::string_view name);
 
 }  // namespace vernier::plan

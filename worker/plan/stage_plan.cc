@@ -11,6 +11,7 @@
 #include "worker/plan/batches.h"
 #include "worker/plan/fit.h"
 #include "worker/plan/memory.h"
+#include "worker/plan/model_shape.h"
 #include "worker/plan/work.h"
 
 namespace vernier::plan {
@@ -60,6 +61,7 @@ bool UsesBf16(v1::Precision precision, bool device_has_bf16) {
 
 absl::StatusOr<v1::StagePlan> PlanTrain(const StageFacts& facts, absl::Span<const Device> devices,
                                         const RateFn& rate) {
+  VN_RETURN_IF_ERROR(CheckModelShape(facts.shape, "the model's shape"));
   VN_ASSIGN_OR_RETURN(const Batches batches,
                       BatchesOf(facts.report, facts.num_rows, facts.stage, facts.seed));
   v1::StagePlan plan;
@@ -91,7 +93,7 @@ absl::StatusOr<v1::StagePlan> PlanTrain(const StageFacts& facts, absl::Span<cons
     const Device& device = all[i];
     const bool bf16 = UsesBf16(facts.stage.precision(), device.bf16);
     const int64_t checkpointed = ChooseCheckpointedLayers(facts, batches, device, bf16);
-    memories.push_back(MemoryOf(facts.shape, facts.stage, batches, bf16, checkpointed));
+    memories.push_back(MemoryOf(facts.shape, facts.stage, batches, bf16, device.threads, checkpointed));
     v1::DevicePlan& row = *plan.add_devices();
     row.set_agent(device.agent);
     row.set_host(device.host);

@@ -20,6 +20,7 @@ struct Device {
   std::string agent, host, id;
   int64_t memory_bytes = 0;  // 0: not told, everything fits
   bool bf16 = false;         // computes it natively
+  int threads = 1;           // of a CPU
 };
 
 struct Rate {
@@ -42,6 +43,7 @@ struct StageFacts {
 inline constexpr double kComfortable = 0.9;
 
 // Fills in everything but `stage` and `kind`. Without devices the table is of bf16 where the stage allows it.
+// InvalidArgument: the shape (CheckModelShape) or the rows have no plan.
 absl::StatusOr<v1::StagePlan> PlanTrain(const StageFacts& facts, absl::Span<const Device> devices,
                                         const RateFn& rate);
 

@@ -72,13 +72,19 @@ absl::StatusOr<BaseModel> LoadBaseModel(storage::ObjectStore& store, absl::strin
                    std::move(model)};
 }
 
-absl::StatusOr<int64_t> WeightBytes(storage::ObjectStore& store, absl::string_view key) {
+absl::StatusOr<int64_t> Fp32CopyBytes(storage::ObjectStore& store, absl::string_view key) {
   const absl::StatusOr<storage::Manifest> manifest = ReadModelManifest(store, key);
   if (!manifest.ok())
     return Annotate(AsPrecondition(manifest.status(), "import the model again"), "base model");
   int64_t bytes = 0;
   for (const storage::ManifestPart& part : manifest->parts) {
-    if (absl::EndsWith(part.name, ".safetensors")) bytes += part.size_bytes;
+    if (!absl::EndsWith(part.name, ".safetensors")) continue;
+    const absl::StatusOr<storage::SafetensorsFile> file =
+        storage::SafetensorsFile::Open(store, absl::StrCat(key, "/", part.name));
+    if (!file.ok()) return AsPrecondition(file.status(), "import the model again");
+    for (const storage::TensorView& tensor : file->tensors()) {
+      if (tensor.dtype != storage::Dtype::kF32) bytes += tensor.NumElements() * int64_t{sizeof(float)};
+    }
   }
   return bytes;
 }

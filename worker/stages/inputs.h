@@ -33,8 +33,9 @@ struct BaseModel {
 absl::StatusOr<BaseModel> LoadBaseModel(storage::ObjectStore& store, absl::string_view key,
                                         at::ScalarType dtype);
 
-// Size of its weights in the store, without reading them.
-absl::StatusOr<int64_t> WeightBytes(storage::ObjectStore& store, absl::string_view key);
+// Bytes of the copy that loading it in fp32 makes, from the files' headers alone: tensors in fp32 are used
+// where they lie.
+absl::StatusOr<int64_t> Fp32CopyBytes(storage::ObjectStore& store, absl::string_view key);
 
 // tokenizer.json and tokenizer_config.json of that model.
 absl::StatusOr<std::unique_ptr<data::Tokenizer>> LoadTokenizer(const BaseModel& base);

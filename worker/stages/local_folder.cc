@@ -32,9 +32,7 @@ absl::Status CopyObject(storage::ObjectStore& store, const std::string& key, int
     at += static_cast<int64_t>(bytes.size());
   }
   file.close();
-  if (!file)
-    return absl::ResourceExhaustedError(
-        absl::StrCat(path, ": cannot write; set TMPDIR to a folder with space"));
+  if (!file) return absl::ResourceExhaustedError(absl::StrCat(path, ": cannot write; make room there"));
   return absl::OkStatus();
 }
 

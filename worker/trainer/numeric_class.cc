@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/digest.h"
 #include "common/file.h"
+#include "worker/models/common/amx.h"
 
 namespace vernier::trainer {
 namespace {
@@ -21,15 +22,10 @@ const std::string& BinaryDigest() {
   return *digest;
 }
 
-// CPUID leaf 7: sub-leaf 1 EAX bit 5 is avx512_bf16, sub-leaf 0 EDX bit 22 is amx_bf16.
+// CPUID leaf 7: sub-leaf 1 EAX bit 5 is avx512_bf16.
 bool HasAvx512Bf16() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & (1u << 5));
-}
-
-bool HasAmxBf16() {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & (1u << 22));
 }
 
 // "GenuineIntel-6-143": the math libraries choose kernels by vendor, family and model, too.
@@ -50,7 +46,7 @@ std::string CpuKind() {
 
 }  // namespace
 
-bool CpuComputesBf16() { return HasAvx512Bf16() || HasAmxBf16(); }
+bool CpuComputesBf16() { return HasAvx512Bf16() || models::amx::Available(); }
 
 std::string NumericClass::ToString() const {
   return absl::StrCat("precision=", precision, " threads=", threads, " isa=", isa, " device=", device,
@@ -61,8 +57,9 @@ NumericClass CurrentNumericClass(at::ScalarType dtype, int threads) {
   NumericClass result;
   result.precision = dtype == at::kBFloat16 ? "bf16" : "fp32";
   result.threads = threads;
+  // What the kernel lets us use, not what the processor has: our sums go by that.
   result.isa = absl::StrCat(at::get_cpu_capability(), HasAvx512Bf16() ? "+avx512_bf16" : "",
-                            HasAmxBf16() ? "+amx_bf16" : "");
+                            models::amx::Available() ? "+amx_bf16" : "");
   result.device = absl::StrCat("cpu:", CpuKind());
   result.torch = TORCH_VERSION;
   result.binary = BinaryDigest();

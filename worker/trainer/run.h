@@ -7,7 +7,7 @@
 //            normalised locally.
 // Law 3      State() and num_updates() are everything the next step depends on besides the job: restoring
 //            them gives the same bits.
-// Threading  Thread-compatible: the trainer's one thread.
+// Threading  Thread-compatible, but for ForwardBackward.
 #pragma once
 
 #include <cstdint>
@@ -37,16 +37,21 @@ struct StateBuffer {
 class Run {
  public:
   // `model` outlives the run. `stage` is effective (defaults filled in).
+  // `max_lanes`: of ForwardBackward at once.
   static absl::StatusOr<std::unique_ptr<Run>> Create(const models::CausalLm& model,
                                                      std::unique_ptr<adapters::Tuning> tuning,
-                                                     const v1::TrainStage& stage);
+                                                     const v1::TrainStage& stage, int max_lanes = 1);
 
   // Gradient of the sum over `micro_batches` of scale * weight x nll, written into `gradient` (resized, from
   // zero), and the sums of each row appended to `rows` in micro-batch order. One leaf of the shard tree.
   // After an error `rows` is as it was and `gradient` undefined. ResourceExhausted: out of memory. Internal:
   // LibTorch failed.
+  // Several threads may call it at once, each with a `lane` of its own in [0, num_lanes()), and nobody
+  // anything else meanwhile.
   absl::Status ForwardBackward(absl::Span<const objectives::LabelledBatch> micro_batches, double scale,
-                               FlatGradient& gradient, std::vector<objectives::RowSums>& rows);
+                               FlatGradient& gradient, std::vector<objectives::RowSums>& rows, int lane = 0);
+  // 1 where the tuning method has no twins.
+  int num_lanes() const { return static_cast<int>(lanes_.size()); }
 
   // The same sums without a gradient; same errors.
   absl::StatusOr<std::vector<objectives::RowSums>> Forward(const objectives::LabelledBatch& batch);
@@ -68,8 +73,15 @@ class Run {
  private:
   Run(const models::CausalLm& model, std::unique_ptr<adapters::Tuning> tuning);
 
+  struct Lane {
+    adapters::Tuning* tuning = nullptr;
+    std::vector<adapters::TrainableParameter> trainable;
+  };
+
   const models::CausalLm& model_;
   std::unique_ptr<adapters::Tuning> tuning_;
+  std::vector<std::unique_ptr<adapters::Tuning>> twins_;
+  std::vector<Lane> lanes_;  // tuning_, then its twins
   std::unique_ptr<objectives::Objective> objective_;
   std::unique_ptr<optim::Optimizer> optimizer_;
   std::vector<adapters::TrainableParameter> trainable_;

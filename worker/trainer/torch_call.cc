@@ -30,11 +30,11 @@ int64_t RequestedBytes(absl::string_view message) {
 
 }  // namespace
 
-absl::Status OutOfMemory(absl::string_view what, absl::string_view message) {
+absl::Status OutOfMemory(absl::string_view what, absl::string_view message, absl::string_view remedy) {
   const int64_t bytes = RequestedBytes(message);
   return absl::ResourceExhaustedError(absl::StrCat(
       what, ": out of memory", bytes > 0 ? absl::StrCat(", ", HumanBytes(bytes), " more were asked for") : "",
-      "; lower micro_batch_tokens or data.max_tokens"));
+      "; ", remedy));
 }
 
 }  // namespace vernier::trainer

@@ -5,10 +5,12 @@
 #include <map>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/golden/worker_templates/template_test.h"
+#include "worker/data/tool_call_style.h"
 #include "worker/data/turn_spans.h"
 
 namespace vernier::data {
@@ -46,24 +48,69 @@ std::string Masked(const ChatTemplate& chat_template, const std::string& convers
   return all;
 }
 
+constexpr const char* kConversations[] = {"think",     "think_multi",    "system_think",
+                                          "reasoning", "call_reasoning", "call_null_reasoning",
+                                          "one",       "tool_text"};
+constexpr const char* kSentences[] = {"Because A.", "B now.", "Look it up.", "It says so.", "Be kind."};
+
+// Expects that all reasoning which a trained turn shows is found, and counts it.
+int NumMasked(const ChatTemplate& chat_template) {
+  const TemplateGoldens& goldens = TemplateGoldens::Get();
+  const ReasoningMarks marks = FindReasoningMarks(chat_template);
+  int num_masked = 0;
+  for (const char* const conversation : kConversations) {
+    Json messages = goldens.Messages(conversation);
+    const Json tools = goldens.Tools(conversation);
+    if (WantsParts(chat_template)) ContentInParts(messages);
+    const auto chat = RenderWithTurns(chat_template, messages, tools, false);
+    if (!chat.ok()) continue;
+    for (const TurnSpan& turn : chat->turns) {
+      const Json& message = messages[turn.message];
+      if (turn.rewritten || !HasReasoning(message, marks)) continue;
+      for (const char* const sentence : kSentences) {
+        const size_t at = chat->text.find(sentence, turn.begin), size = std::string(sentence).size();
+        if (!absl::StrContains(message.dump(), sentence) || at == std::string::npos || at + size > turn.end)
+          continue;
+        const auto span = FindReasoning(chat_template, messages, tools, chat->text, turn.message, marks);
+        EXPECT_TRUE(span.ok() && span->has_value()) << conversation << ": " << span.status();
+        if (!span.ok() || !span->has_value()) continue;
+        EXPECT_LE((*span)->begin, at) << conversation;
+        EXPECT_GE((*span)->end, at + size) << conversation;
+        ++num_masked;
+      }
+    }
+  }
+  return num_masked;
+}
+
 class ReasoningTemplateTest : public TemplateTest {};
 
 TEST_P(ReasoningTemplateTest, MasksTheReasoningAndNothingElse) {
-  for (const char* conversation : {"think", "think_multi", "system_think", "reasoning", "call_reasoning",
-                                   "call_null_reasoning", "one", "tool_text"}) {
+  for (const char* const conversation : kConversations) {
     const std::string masked = Masked(*template_, conversation);
     for (size_t begin = masked.find('{'); begin != std::string::npos; begin = masked.find('{', begin + 1)) {
       const std::string inside = masked.substr(begin + 1, masked.find('}', begin) - begin - 1);
       if (inside.find(':') != std::string::npos) continue;  // a tool call's JSON
-      EXPECT_THAT(inside, testing::AnyOf("Because A.", "B now.", "Look it up.", "It says so.", "Be kind."))
-          << conversation << "\n"
-          << masked;
+      EXPECT_THAT(kSentences, testing::Contains(inside)) << conversation << "\n" << masked;
     }
   }
 }
 
+TEST_P(ReasoningTemplateTest, MasksAllThatIsShown) { NumMasked(*template_); }
+
 INSTANTIATE_TEST_SUITE_P(Templates, ReasoningTemplateTest,
                          testing::ValuesIn(TemplateGoldens::Get().TemplateNames()), TemplateName);
+
+TEST(ReasoningTemplatesTest, MostShowReasoning) {
+  int num_templates = 0;
+  for (const std::string& name : TemplateGoldens::Get().TemplateNames()) {
+    const auto compiled = TemplateGoldens::Get().Compile(name);
+    if (absl::IsNotFound(compiled.status())) GTEST_SKIP() << compiled.status();
+    ASSERT_TRUE(compiled.ok()) << compiled.status();
+    if (NumMasked(**compiled) > 0) ++num_templates;
+  }
+  EXPECT_GE(num_templates, 70);
+}
 
 TEST(ReasoningTemplatesTest, PutReasoningWhereTheyAlwaysDid) {
   struct Case {

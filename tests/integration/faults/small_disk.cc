@@ -15,8 +15,10 @@ namespace vernier {
 
 absl::StatusOr<std::unique_ptr<SmallDisk>> SmallDisk::Mount(const std::string& path, int64_t size_bytes) {
   VN_RETURN_IF_ERROR(MakeDirs(path));
-  // Mounts of this process and what it starts alone: they go with it.
-  if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+  // Mounts of this process and what it starts alone: they go with it. In a chroot "/" is no mount of its own
+  // (EINVAL): the disk may then be seen from outside, until it is unmounted.
+  if (::unshare(CLONE_NEWNS) != 0 ||
+      (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 && errno != EINVAL)) {
     return ErrnoStatus(errno, "mounts of the test's own");
   }
   if (::mount("vernier-test", path.c_str(), "tmpfs", 0, absl::StrCat("size=", size_bytes).c_str()) != 0) {

@@ -30,8 +30,8 @@ class RandomCluster {
       const int num_devices = 1 + Upto(3);
       for (int d = 0; d < num_devices; ++d) {
         const bool gpu = Upto(3) == 0;
-        node.devices.push_back(
-            {(gpu ? "cuda:" : "cpu:") + std::to_string(d), gpu ? "cuda" : "cpu", 1 + Upto(15)});
+        node.devices.push_back({(gpu ? "cuda:" : "cpu:") + std::to_string(d), gpu ? "cuda" : "cpu",
+                                1 + Upto(15), Upto(1) ? Upto(8) : 0, Upto(1) == 1});
         if (Upto(2) == 0)
           view.leases.push_back({node.agent, node.devices.back().id, WorkKind::kDevice, "held"});
       }
@@ -48,6 +48,8 @@ class RandomCluster {
       if (Upto(1)) pending.threads = Upto(18);
       if (Upto(3) == 0) pending.isa = Upto(1) ? "avx2" : "avx512";
       if (Upto(3) == 0) pending.device_kind = Upto(1) ? "cpu" : "cuda";
+      if (Upto(2) == 0) pending.memory_bytes = Upto(10);
+      pending.bf16_memory_bytes = pending.memory_bytes / 2;
       view.pending.push_back(std::move(pending));
     }
     return view;
@@ -57,6 +59,11 @@ class RandomCluster {
   int Upto(int most) { return std::uniform_int_distribution<int>(0, most)(random_); }
   std::mt19937_64 random_;
 };
+
+bool HasMemory(const DeviceView& device, const PendingView& pending) {
+  const int64_t needed = device.bf16 ? pending.bf16_memory_bytes : pending.memory_bytes;
+  return device.memory_bytes == 0 || needed <= device.memory_bytes;
+}
 
 class EveryPlacementTest : public testing::TestWithParam<std::string> {};
 
@@ -103,6 +110,7 @@ TEST_P(EveryPlacementTest, PlacesWithinWhatIsThereAndGivesEveryReason) {
       if (!pending.device_kind.empty()) {
         EXPECT_EQ(device->kind, pending.device_kind);
       }
+      EXPECT_TRUE(HasMemory(*device, pending));
     }
   }
 }
@@ -129,7 +137,7 @@ TEST_P(EveryPlacementTest, LeavesNoFreeDeviceBesideWorkThatFitsIt) {
         if (!pending.isa.empty() && pending.isa != node.isa) continue;
         for (const DeviceView& device : node.devices) {
           if (!pending.device_kind.empty() && pending.device_kind != device.kind) continue;
-          if (pending.threads > device.threads) continue;
+          if (pending.threads > device.threads || !HasMemory(device, pending)) continue;
           EXPECT_TRUE(taken.contains({node.agent, device.id}))
               << pending.key << " fits " << node.agent << device.id;
         }

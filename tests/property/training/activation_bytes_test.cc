@@ -123,8 +123,8 @@ TEST_P(ActivationBytesTest, TheCountIsWhatIsAllocated) {
   for (const int64_t checkpointed : {int64_t{0}, int64_t{1}, layers}) {
     const int64_t want = kept.Total(kRows * kRowTokens, kRows * (kRowTokens - 1), layers, checkpointed);
     const int64_t got = Kept(kRows, checkpointed);
-    // A family's positions may turn fewer numbers, or by two sets of angles: nothing beside real widths.
-    const double slack = std::max(0.03 * static_cast<double>(got), 32.0 * kRows * kRowTokens);
+    // These models are so narrow that a few numbers a token count.
+    const double slack = std::max(0.03 * static_cast<double>(got), 24.0 * kRows * kRowTokens);
     EXPECT_NEAR(static_cast<double>(want), static_cast<double>(got), slack)
         << checkpointed << " of " << layers << " layers checkpointed; a token of a layer: counted "
         << kept.layer_per_token;

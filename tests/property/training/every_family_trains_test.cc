@@ -1,5 +1,6 @@
 // LoRA trains every family of worker/models/registry.cc: steps lower the loss, packed rows learn what padded
 // ones learn, and the adapter that comes out is read back to the same bits.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -14,6 +15,7 @@
 #include "tests/testing/torch/small_model.h"
 #include "tests/testing/torch/train_step.h"
 #include "worker/models/torch.h"
+#include "worker/trainer/lanes.h"
 #include "worker/trainer/run.h"
 
 namespace vernier::trainer {
@@ -29,14 +31,15 @@ class EveryFamilyTrainsTest : public ::testing::TestWithParam<std::string> {
     rows_.emplace(testing::PreparedOf(testing::RandomRows(kRows, model_->config().vocab_size)));
   }
 
-  std::unique_ptr<trainer::Run> NewRun() const {
+  std::unique_ptr<trainer::Run> NewRun(int max_lanes = 1) const {
     v1::TrainStage stage;
     stage.mutable_objective()->mutable_causal_lm();
     stage.mutable_optimizer()->mutable_adamw()->set_learning_rate(0.02);
     stage.mutable_tuning()->mutable_lora()->set_rank(3);
     auto tuning = adapters::CreateTuning(*model_, stage.tuning(), /*seed=*/4);
     VN_CHECK_OK(tuning.status());
-    auto run = trainer::Run::Create(*model_, *std::move(tuning), stage);
+    if (max_lanes > 1) testing::Perturb(**tuning);  // B that is zero would hide A's gradient
+    auto run = trainer::Run::Create(*model_, *std::move(tuning), stage, max_lanes);
     VN_CHECK_OK(run.status());
     return *std::move(run);
   }
@@ -74,6 +77,36 @@ TEST_P(EveryFamilyTrainsTest, PackedAndPaddedRowsLearnTheSame) {
   const std::vector<double> a = Train(*packed, data::Layout::kPacked, 2048);
   const std::vector<double> b = Train(*padded, data::Layout::kPadded, 16);
   for (int step = 0; step < kSteps; ++step) EXPECT_NEAR(a[step], b[step], 2e-5 * a[step]) << "step " << step;
+}
+
+// Shards that are computed at once on their own gradients have the bits of one after the other.
+TEST_P(EveryFamilyTrainsTest, LanesComputeWhatOneThreadDoes) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(2);
+  for (const int64_t checkpointed : {int64_t{0}, int64_t{1000}}) {
+    constexpr int kShards = 4;
+    const std::unique_ptr<trainer::Run> run = NewRun(/*max_lanes=*/2);
+    ASSERT_EQ(run->num_lanes(), 2);
+    // One thread each: more would share out their sums otherwise.
+    const auto gradient = [&](int num_lanes) {
+      const auto leaf = [&](int lane, int shard, FlatGradient& out) {
+        objectives::LabelledBatch batch =
+            testing::BatchOf(testing::RandomRows(3, model_->config().vocab_size, 30 + shard), true);
+        batch.tokens.checkpointed_layers = checkpointed;
+        std::vector<objectives::RowSums> sums;
+        return run->ForwardBackward({batch, batch}, 0.1, out, sums, lane);
+      };
+      Lanes lanes;
+      FlatGradient sum;
+      if (num_lanes == 1) at::set_num_threads(1);
+      VN_CHECK_OK(SumShardsInLanes(lanes, num_lanes, kShards, leaf, sum));
+      at::set_num_threads(2);
+      return sum;
+    };
+    const FlatGradient alone = gradient(1);
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(gradient(2), alone) << checkpointed << " layers checkpointed";
+  }
+  at::set_num_threads(before);
 }
 
 TEST_P(EveryFamilyTrainsTest, TheTrainedAdapterIsReadBackToTheSameBits) {

@@ -209,6 +209,31 @@ INSTANTIATE_TEST_SUITE_P(Cases, BatchPlanTest,
                          }),
                          [](const auto& info) { return info.param.name; });
 
+// A batch whose shards hold micro-batches of these tokens.
+GlobalBatch BatchOfShards(const std::vector<std::vector<int64_t>>& shards) {
+  GlobalBatch batch;
+  for (const std::vector<int64_t>& shard : shards) {
+    ShardPlan& plan = batch.shards.emplace_back();
+    for (const int64_t tokens : shard) plan.micro_batches.push_back({.cost_tokens = tokens});
+  }
+  return batch;
+}
+
+TEST(LanesTest, AsManyAsHaveRowsAndThreadsWithinTheTokensOfAMicroBatch) {
+  const GlobalBatch batch = BatchOfShards({{500, 100}, {400}, {}, {300}});
+  EXPECT_EQ(NumLanes(batch, 1, 2048), 1);
+  EXPECT_EQ(NumLanes(batch, 2, 2048), 2);
+  EXPECT_EQ(NumLanes(batch, 64, 2048), 3) << "a shard is empty";
+  EXPECT_EQ(NumLanes(batch, 64, 1199), 2);
+  EXPECT_EQ(NumLanes(batch, 64, 900), 2);
+  EXPECT_EQ(NumLanes(batch, 64, 899), 1);
+  EXPECT_EQ(NumLanes(batch, 64, 10), 1) << "a row longer than a micro-batch";
+  EXPECT_EQ(NumLanes(BatchOfShards({{}, {}}), 4, 2048), 1);
+  EXPECT_EQ(TokensAtOnce(batch, 1), 500);
+  EXPECT_EQ(TokensAtOnce(batch, 2), 900);
+  EXPECT_EQ(TokensAtOnce(batch, 9), 1200);
+}
+
 TEST(BatchPlanOptionsTest, PartialEpochsRoundUp) {
   const auto plan =
       BatchPlan::Create(std::vector<int64_t>(100, 5), std::vector<double>(100, 5.0), {.batch_rows = 10});

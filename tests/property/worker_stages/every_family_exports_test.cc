@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "adapters/lora.h"
 #include "common/check.h"
 #include "common/file.h"
@@ -56,6 +57,10 @@ testing::FamilyModel PlainModelOf(const std::string& family) {
   VN_CHECK_OK(model.status());
   if (family == "mistral") model->config["sliding_window"] = nullptr;
   if (family == "qwen2") model->config["use_sliding_window"] = false;
+  if (family == "qwen3") {
+    model->config["attention_bias"] = false;
+    std::erase_if(model->tensors, [](const auto& tensor) { return absl::EndsWith(tensor.name, ".bias"); });
+  }
   if (family == "gemma3_text") model->config["layer_types"] = {"sliding_attention", "sliding_attention"};
   return *std::move(model);
 }

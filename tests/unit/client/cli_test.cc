@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 
+#include "client/cli/follow.h"
 #include "tests/testing/temp_folder.h"
 
 namespace vernier::cli {
@@ -53,6 +55,18 @@ TEST(UsageErrorTest, AnythingElseIsOneSentenceWithThePlaceThatExplainsIt) {
   EXPECT_EQ(UsageErrorOf("jobs --nonsense"),
             "The following argument was not expected: --nonsense; `vernier jobs --help` explains it");
   EXPECT_EQ(UsageErrorOf("jobs"), "it parsed");
+}
+
+TEST(ReportEndTest, TheExitCodeSaysHowTheJobEnded) {
+  for (const auto& [state, code] :
+       {std::pair(v1::JOB_STATE_SUCCEEDED, 0), std::pair(v1::JOB_STATE_FAILED, 10),
+        std::pair(v1::JOB_STATE_CANCELLED, 11), std::pair(v1::JOB_STATE_PAUSED, 12)}) {
+    Cli cli;
+    v1::Job job;
+    job.set_state(state);
+    EXPECT_TRUE(ReportEnd(cli, job).ok());
+    EXPECT_EQ(cli.exit_code, code) << StateName(state);
+  }
 }
 
 TEST(HumanDurationTest, PicksItsUnits) {

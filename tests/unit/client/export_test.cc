@@ -1,8 +1,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "client/export_job.h"
 #include "client/serving_commands.h"
+#include "google/protobuf/text_format.h"
+#include "tests/testing/gguf_builder.h"
 
 namespace vernier::client {
 namespace {
@@ -45,6 +48,7 @@ TEST(ExportRequestTest, RefusesWordsThatDoNotGoTogether) {
   EXPECT_THAT(error("adapters/cafe", "", "peft", "", false), HasSubstr("with --model"));
   EXPECT_THAT(error("j", "base", "peft", "", false), StartsWith("--model goes with adapters/DIGEST"));
   EXPECT_THAT(error("j/stages/", "", "peft", "", false), HasSubstr("names no job"));
+  EXPECT_THAT(error("models/", "", "merged", "", false), StartsWith("\"models/\" names no job; write "));
 }
 
 TEST(ExportRequestTest, EqualRequestsHaveOneId) {
@@ -63,6 +67,23 @@ TEST(ExportRequestTest, EqualRequestsHaveOneId) {
   EXPECT_NE(ExportRequestId(model, 0), before) << "the name means another model now";
 }
 
+TEST(BaseSourceTest, IsWhatTheStageWasTrainedOn) {
+  v1::Job job;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      R"(name: "jobs/x"
+         spec { stages { id: "a" train { model { base: "smollm2" } tuning { full {} } } }
+                stages { id: "b" train { model { stage: "a" } } }
+                stages { id: "c" train { model { base: "other" } } }
+                stages { id: "judge" evaluate { model { stage: "b" } } } }
+         stages { id: "a" state: STAGE_STATE_FAILED } stages { id: "b" state: STAGE_STATE_SUCCEEDED }
+         stages { id: "c" state: STAGE_STATE_CANCELLED } stages { id: "judge" state: STAGE_STATE_SUCCEEDED })",
+      &job));
+  EXPECT_EQ(BaseSourceOf(job, "b"), "jobs/x/stages/a");
+  EXPECT_EQ(BaseSourceOf(job, "c"), "models/other");
+  EXPECT_EQ(BaseSourceOf(job, ""), "jobs/x/stages/a") << "of the one that published";
+  EXPECT_EQ(BaseSourceOf(job, "judge"), "models/BASE") << "never that of another stage";
+}
+
 std::string CommandFor(const Exported& exported, const std::string& server) {
   for (const ServingCommand& command : ServingCommands(exported)) {
     if (command.server == server) return command.command.empty() ? "# " + command.note : command.command;
@@ -71,7 +92,7 @@ std::string CommandFor(const Exported& exported, const std::string& server) {
 }
 
 TEST(ServingCommandsTest, AdaptersSayTheirRankToVllm) {
-  Exported exported = {.profile = "serving", .folder = "/out/tone", .base = "smollm2", .name = "tone"};
+  Exported exported = {.profile = "serving", .folder = "/out/tone", .base = "models/smollm2", .name = "tone"};
   exported.adapter_config = R"({"r": 12, "lora_alpha": 12, "rank_pattern": {}, "alpha_pattern": {}})";
   EXPECT_EQ(CommandFor(exported, "first"),
             "vernier export models/smollm2 --profile merged --to /out/tone/base");
@@ -81,7 +102,7 @@ TEST(ServingCommandsTest, AdaptersSayTheirRankToVllm) {
 }
 
 TEST(ServingCommandsTest, WhatVllmWouldReadWronglyIsNotServedWithIt) {
-  Exported exported = {.profile = "peft", .folder = "/out", .base = "b", .name = "n"};
+  Exported exported = {.profile = "peft", .folder = "/out", .base = "models/b", .name = "n"};
   for (const char* config :
        {R"({"r": 8, "rank_pattern": {"q_proj": 2}})", R"({"r": 8, "alpha_pattern": {"q_proj": 2}})",
         R"({"r": 8, "use_rslora": true})"}) {
@@ -91,14 +112,34 @@ TEST(ServingCommandsTest, WhatVllmWouldReadWronglyIsNotServedWithIt) {
 }
 
 TEST(ServingCommandsTest, GgufFilesRunInLlamaCppAndOllama) {
-  const Exported model = {.profile = "gguf", .folder = "/a b", .base = "base", .name = "a b"};
+  const Exported model = {.profile = "gguf", .folder = "/a b", .base = "models/base", .name = "a b"};
   EXPECT_EQ(CommandFor(model, "llama.cpp"), "llama-server -m '/a b/model.gguf' --alias 'a b' --jinja");
   EXPECT_EQ(CommandFor(model, "Ollama"), "ollama create 'a b' -f '/a b/Modelfile' && ollama run 'a b'");
-  const Exported lora = {.profile = "gguf", .lora = true, .folder = "/o", .base = "base", .name = "o"};
+  const Exported lora = {.profile = "gguf", .lora = true, .folder = "/o", .base = "models/base", .name = "o"};
   EXPECT_EQ(CommandFor(lora, "first"), "vernier export models/base --profile gguf --to /o/base");
   EXPECT_EQ(CommandFor(lora, "llama.cpp"),
             "llama-server -m /o/base/model.gguf --lora /o/adapter.gguf --alias o --jinja");
   EXPECT_EQ(CommandFor(lora, "transformers"), "none");
+}
+
+TEST(ServingCommandsTest, AWindowThatLlamaCppDoesNotKeepIsTold) {
+  const auto window = [](uint32_t window, uint32_t context) {
+    GgufBuilder builder;
+    builder.String("general.architecture", "phi3").Int("phi3.context_length", context);
+    const std::string bytes = builder.Int("phi3.attention.sliding_window", window).Build();
+    return IgnoredWindow(*storage::Gguf::Parse(bytes, "model.gguf"));
+  };
+  EXPECT_EQ(window(2047, 4096), 2047);
+  EXPECT_EQ(window(0, 4096), 0);
+  EXPECT_EQ(window(262144, 4096), 0);
+  EXPECT_EQ(IgnoredWindow(*storage::Gguf::Parse(GgufBuilder().Build(), "model.gguf")), 0);
+  for (const int64_t ignored : {0, 2047}) {
+    for (const ServingCommand& command :
+         ServingCommands({.profile = "gguf", .folder = "/o", .ignored_window = ignored})) {
+      const bool told = absl::StrContains(command.note, "beyond 2047 tokens");
+      EXPECT_EQ(told, ignored > 0 && command.server != "transformers") << command.server;
+    }
+  }
 }
 
 TEST(ServingCommandsTest, WordsAreQuotedForAShell) {

@@ -24,7 +24,7 @@ TEST(MetricsHttpTest, ATakenPortIsOneSentence) {
 
 // Left alone, its HTTP server looks only every two seconds whether it should stop.
 TEST(MetricsHttpTest, StopsAtOnce) {
-  for (const char* const listen : {"127.0.0.1:0", "0.0.0.0:0"}) {
+  for (const char* const listen : {"127.0.0.1:0", "127.0.0.2:0", "0.0.0.0:0"}) {
     auto http = MetricsHttp::Start(listen, std::make_shared<prometheus::Registry>());
     ASSERT_TRUE(http.ok()) << http.status();
     const absl::Time start = absl::Now();

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <future>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -164,6 +165,17 @@ TEST(SlotsTest, AreGivenBack) {
   EXPECT_EQ(slots.Take().status().code(), absl::StatusCode::kResourceExhausted);
   first->reset();
   EXPECT_TRUE(slots.Take().ok());
+}
+
+TEST(SlotsTest, MayBeGivenBackWhenTheServiceIsGone) {
+  auto slots = std::make_unique<Slots>("uploads", 1);
+  std::shared_ptr<void> slot = *slots->Take();
+  EXPECT_FALSE(slots->Take().ok());
+  const std::weak_ptr<void> watched = slot;
+  slots.reset();
+  EXPECT_FALSE(watched.expired());
+  slot.reset();
+  EXPECT_TRUE(watched.expired());
 }
 
 TEST(DeletionsTest, OverlapBothWays) {

@@ -164,6 +164,24 @@ TEST(DatasetServiceTest, UploadingItAgainMendsADatasetThatWasDamagedOrLost) {
   EXPECT_EQ(*server.objects().Get(key), rows);
 }
 
+TEST(DatasetServiceTest, WhatIsKnownAndLargeIsToldByItsSize) {
+  TestServer server({}, absl::Hours(1), /*always_read_bytes=*/0);
+  const std::string rows = kRows;
+  const std::string key = Key(Sha256Hex(rows));
+  v1::UploadDatasetResponse uploaded;
+  const auto upload = [&] { return Upload(server, Header("words", Sha256Hex(rows)), {rows}, &uploaded); };
+  ASSERT_TRUE(upload().ok());
+  std::string altered = rows;
+  altered[3] ^= 1;
+  ASSERT_TRUE(server.objects().Put(key, altered).ok());
+  ASSERT_TRUE(upload().ok());
+  EXPECT_TRUE(uploaded.existed());
+  EXPECT_EQ(*server.objects().Get(key), altered) << "it was not read";
+  ASSERT_TRUE(server.objects().Put(key, rows.substr(0, 9)).ok());
+  ASSERT_TRUE(upload().ok());
+  EXPECT_EQ(*server.objects().Get(key), rows);
+}
+
 TEST(DatasetServiceTest, DeletingAndUploadingTheSameRowsNeverLosesThem) {
   TestServer server;
   const auto stub = v1::DatasetService::NewStub(server.channel());

@@ -59,10 +59,12 @@ class SharedStore final : public storage::ObjectStore {
 class TestServer {
  public:
   explicit TestServer(std::vector<std::string> import_roots = {},
-                      absl::Duration garbage_grace = absl::Hours(1)) {
+                      absl::Duration garbage_grace = absl::Hours(1),
+                      int64_t always_read_bytes = int64_t{64} << 20) {
     ControlPlane::Options options;
     options.spool_dir = folder_.path();
     options.max_upload_bytes = 4 << 20;
+    options.always_read_bytes = always_read_bytes;
     options.grpc.listen = "127.0.0.1:0";
     options.grpc.token = kTestToken;
     options.grpc.token_where = "/data/token";

@@ -187,6 +187,7 @@ TEST_F(JobsTest, AnExportFollowsItsStageWithoutDataOfItsOwn) {
   Tell(out, "finished { cause: CAUSE_KILLED message: 'killed by signal 9' }");
   Held again = Accept(agent);
   EXPECT_THAT(again.task.export_().done(), testing::ElementsAre("peft")) << "the next attempt makes the rest";
+  EXPECT_THAT(again.task.export_().done_keys(), testing::ElementsAre(ArtifactKey(out, "peft")));
   Publish(again, "merged");
   Finish(again);
   EXPECT_EQ(Get(job).state(), v1::JOB_STATE_SUCCEEDED);

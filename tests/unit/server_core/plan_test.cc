@@ -50,10 +50,10 @@ class PlanTest : public CoreFixture {
     Pump();
     return job.ok() ? job->name() : "";
   }
-  ConnectionId ConnectWith(int64_t memory_mib, const std::string& agent = "a") {
+  ConnectionId ConnectWith(int64_t memory_mib, const std::string& agent = "a", bool bf16 = true) {
     v1::AgentHello hello = Hello(agent, "i1");
     hello.mutable_devices(0)->set_memory_bytes(memory_mib * kMiB);
-    hello.mutable_devices(0)->set_bf16(true);
+    hello.mutable_devices(0)->set_bf16(bf16);
     return Connect(hello);
   }
   v1::StagePlan Plan(const v1::JobSpec& spec, const std::string& report = "") {
@@ -191,6 +191,47 @@ TEST_F(PlanTest, WhatFitsOnNoAgentEndsWithOneSentence) {
   EXPECT_THAT(Get(job).error().message(), HasSubstr("and agent a has 100.0 MiB"));
 }
 
+TEST_F(PlanTest, WhatFitsOnAnAgentThatRestartsWaitsForIt) {
+  const ConnectionId small = ConnectWith(100, "a");
+  Disconnect(ConnectWith(24000, "b"));
+  const std::string job = SubmitShaped();
+  Prepare(small, kReport);
+  EXPECT_EQ(Get(job).state(), v1::JOB_STATE_QUEUED);
+  EXPECT_THAT(Get(job).state_reason(),
+              HasSubstr("waiting for agent b, which was connected a moment ago: it needs "));
+  EXPECT_FALSE(HasMessage(small, v1::ServerMessage::kPrepare));
+  const ConnectionId large = ConnectWith(24000, "b");
+  EXPECT_TRUE(Accept(large).task.has_train());
+}
+
+TEST_F(PlanTest, WhatFitsNowhereEndsOnceTheAgentThatWasThereIsLost) {
+  const ConnectionId small = ConnectWith(100, "a");
+  Disconnect(ConnectWith(24000, "b"));
+  const std::string job = SubmitShaped();
+  Prepare(small, kReport);
+  const absl::Time lost = now + options.lease.ttl + options.lease.margin;
+  EXPECT_EQ(core->NextWakeup(), lost);
+  Advance(lost - now - absl::Milliseconds(1));
+  EXPECT_EQ(Get(job).state(), v1::JOB_STATE_QUEUED);
+  Advance(absl::Milliseconds(1));
+  EXPECT_EQ(Get(job).state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(Get(job).error().message(), HasSubstr("and agent a has 100.0 MiB"));
+}
+
+TEST_F(PlanTest, AfterARestartAgentsGetTheTimeToDialAgain) {
+  ConnectionId small = ConnectWith(100, "a");
+  ConnectionId large = ConnectWith(24000, "b");
+  const std::string job = SubmitShaped();
+  const Held preparing = Accept(small, v1::Task::kPrepare);
+  Restart();
+  small = ConnectWith(100, "a");  // it has lost the preparation
+  Prepare(small, kReport);
+  EXPECT_THAT(Get(job).state_reason(),
+              HasSubstr("waiting for agents that were connected before vernierd restarted: it needs "));
+  large = ConnectWith(24000, "b");
+  EXPECT_TRUE(Accept(large).task.has_train());
+}
+
 TEST_F(PlanTest, WhatFitsOnOneAgentWaitsForThatOne) {
   const ConnectionId small = ConnectWith(100, "a");
   const ConnectionId large = ConnectWith(24000, "b");
@@ -200,6 +241,52 @@ TEST_F(PlanTest, WhatFitsOnOneAgentWaitsForThatOne) {
   const std::string next = SubmitShaped();
   Prepare(small, kReport);
   EXPECT_THAT(Get(next).state_reason(), HasSubstr("waiting for a free device"));
+}
+
+TEST_F(PlanTest, WhatFitsInBf16IsNotSentWhereItWouldBeFp32) {
+  const std::string full = "train { tuning { full { } } checkpointed_layers: 0 }";
+  const auto needs = [&](const std::string& text) { return Plan(Shaped(text), kReport).peak_bytes() / kMiB; };
+  const int64_t bf16 = needs(full);
+  const int64_t fp32 =
+      needs("train { precision: PRECISION_FP32 tuning { full { } } checkpointed_layers: 0 }");
+  ASSERT_LT(bf16 + 2, fp32);
+  const ConnectionId plain = ConnectWith(fp32 - 1, "a", /*bf16=*/false);
+  const ConnectionId native = ConnectWith(bf16 + 1, "b");
+  const std::string job = SubmitShaped(full);
+  Prepare(plain, kReport);
+  EXPECT_FALSE(HasMessage(plain, v1::ServerMessage::kPrepare));
+  EXPECT_TRUE(NextPrepare(native, v1::Task::kTrain).task().has_train());
+}
+
+TEST_F(PlanTest, AResumedStageIsPlannedForTheAgentsThereAreThen) {
+  const int64_t all = Plan(Shaped(), kReport).peak_bytes() / kMiB;
+  const ConnectionId large = ConnectWith(24000);
+  const std::string job = SubmitShaped();
+  Prepare(large, kReport);
+  Held held = Accept(large);
+  EXPECT_EQ(held.task.train().stage().checkpointed_layers(), 0);
+  Finish(held, "code: 9 message: 'the disk is full'");
+  ASSERT_EQ(Get(job).state(), v1::JOB_STATE_FAILED);
+  Disconnect(large);
+  const ConnectionId small = ConnectWith(all, "b");
+  ASSERT_TRUE(core->ResumeJob(kTenant, job, now).ok());
+  Pump();
+  Prepare(small, kReport);
+  held = Accept(small);
+  EXPECT_GT(held.task.train().stage().checkpointed_layers(), 0);
+  Finish(held, "code: 9 message: 'the disk is full'");
+}
+
+TEST_F(PlanTest, AResumedStageKeepsTheLayersItWasGiven) {
+  const ConnectionId agent = ConnectWith(24000);
+  const std::string job = SubmitShaped("train { checkpointed_layers: 7 }");
+  Prepare(agent, kReport);
+  Held held = Accept(agent);
+  Finish(held, "code: 9 message: 'the disk is full'");
+  ASSERT_TRUE(core->ResumeJob(kTenant, job, now).ok());
+  Pump();
+  Prepare(agent, kReport);
+  EXPECT_EQ(Accept(agent).task.train().stage().checkpointed_layers(), 7);
 }
 
 TEST_F(PlanTest, AnAgentThatSaysNothingOfItsMemoryGetsAnything) {

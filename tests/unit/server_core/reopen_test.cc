@@ -58,6 +58,43 @@ TEST_F(ReopenTest, AJobWhoseModelVanishedGoesOnFromItsCheckpointOnceThatIsBack) 
   EXPECT_EQ(Get(job).state(), v1::JOB_STATE_SUCCEEDED);
 }
 
+TEST_F(ReopenTest, AnAdapterOfAJobThatWasDeletedIsMissedAtOnce) {
+  const ConnectionId agent = Connect();
+  const std::string first = Submit();
+  Prepare(agent);
+  Held sft = Accept(agent);
+  Publish(sft);
+  Finish(sft);
+  const std::string second = Submit(absl::StrCat("train { init_from { job: '", first, "' } }"));
+  Prepare(agent);
+  Held held = Accept(agent);
+  EXPECT_EQ(held.task.train().init_adapter_key(), ArtifactKey(sft, "adapter"));
+  FailForItsModel(held);
+  ASSERT_EQ(Get(second).state(), v1::JOB_STATE_FAILED);
+  ASSERT_TRUE(core->DeleteJob(kTenant, first, now).ok());
+  const absl::Status refused = Resume(second);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr(absl::StrCat(first, ", which stage \"train\" builds on, was deleted")));
+  EXPECT_EQ(Get(second).state(), v1::JOB_STATE_FAILED);
+}
+
+TEST_F(ReopenTest, AnImportedAdapterThatIsBackLetsTheJobGoOn) {
+  AdapterRecord adapter;
+  adapter.set_digest(Digest('c'));
+  adapter.set_key("tenants/default/adapters/" + Digest('c'));
+  ASSERT_TRUE(core->RegisterAdapter(kTenant, adapter, now).ok());
+  const std::string job = Submit("train { init_from { adapter: 'adapters/" + Digest('c') + "' } }");
+  const ConnectionId agent = Connect();
+  Prepare(agent);
+  Held held = Accept(agent);
+  FailForItsModel(held);
+  ASSERT_TRUE(core->DeleteAdapter(kTenant, Digest('c')).ok());
+  EXPECT_THAT(std::string(Resume(job).message()), HasSubstr("import the same one again"));
+  ASSERT_TRUE(core->RegisterAdapter(kTenant, adapter, now).ok());
+  EXPECT_TRUE(Resume(job).ok());
+}
+
 TEST_F(ReopenTest, StagesThatSucceededAreNotRunAgain) {
   const std::string job =
       Submit("stages { id: 'sft' train {} } stages { id: 'judge' evaluate { model { stage: 'sft' } } }");
@@ -102,10 +139,13 @@ TEST_F(ReopenTest, ADamagedDatasetIsNamedAtOnceAndMendingItLetsTheJobGoOn) {
   const std::string job = Submit();
   const ConnectionId agent = Connect();
   Held held = Accept(agent, v1::Task::kPrepare);
+  EXPECT_FALSE(core->MayBeDamaged(kTenant, Digest('d')));
   Finish(held, absl::StrCat("code: 15 message: '", held.task.prepare().dataset_key(),
                             ": the SHA-256 of its bytes is 1234; upload it again'"));
   EXPECT_EQ(Get(job).state(), v1::JOB_STATE_FAILED);
   EXPECT_EQ(Get(job).error().code(), "DATA_LOSS");
+  EXPECT_TRUE(core->MayBeDamaged(kTenant, Digest('d')));
+  EXPECT_FALSE(core->MayBeDamaged(kTenant, Digest('e'))) << "another one";
   EXPECT_THAT(Get(job).error().message(), testing::AllOf(testing::StartsWith("dataset \"chat\": "),
                                                          HasSubstr("; then `vernier resume ")));
   ASSERT_TRUE(Resume(job).ok());

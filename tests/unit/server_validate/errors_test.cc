@@ -153,6 +153,10 @@ INSTANTIATE_TEST_SUITE_P(
         {"LastTurnOfAll",
          Train("data { source: 'chat' turns: TURNS_LAST } objective { causal_lm { loss_on: LOSS_ON_ALL } }"),
          "data.turns = last contradicts objective.causal_lm.loss_on = all"},
+        {"MaskedReasoningOfPrompts",
+         Train("data { source: 'chat' reasoning: REASONING_MASK } objective { causal_lm { loss_on: "
+               "LOSS_ON_PROMPT } }"),
+         "data.reasoning = mask contradicts objective.causal_lm.loss_on = prompt"},
         {"UnknownMetric", Evaluate("metrics: 'rogue_l'"), "metrics: \"rogue_l\" is not known; known: loss"},
         {"MetricTwice", Evaluate("metrics: 'loss' metrics: 'loss'"), "metrics: \"loss\" is there twice"},
         {"MetricsWithoutEnd", Evaluate("metrics: ['loss', 'loss', 'loss', 'loss', 'loss', 'loss']"),

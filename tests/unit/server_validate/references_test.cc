@@ -9,6 +9,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 std::vector<StageRecord> Stages(const std::string& text) {
   const absl::StatusOr<Validated> validated = Validate(std::string(kBasics) + text);
@@ -180,6 +181,26 @@ TEST(ReferencesTest, InitFromNeedsAnAdapter) {
   EXPECT_THAT(ErrorOf("train { tuning { full {} } init_from { job: 'jobs/aaaa' } }"),
               HasSubstr("init_from continues an adapter, and tuning is full"));
   EXPECT_THAT(ErrorOf("train { init_from {} }"), HasSubstr("init_from names no adapter"));
+}
+
+TEST(ReferencesTest, AnExportWithAWrongAdapterHasOneError) {
+  const std::string wrong = ErrorOf(
+      "stages { id: 'sft' train {} } "
+      "stages { id: 'out' export { model { base: 'smollm2' } adapter { adapter: 'adapters/none' } "
+      "profiles: 'peft' } }");
+  EXPECT_THAT(wrong, HasSubstr("stage \"out\": adapter: "));
+  EXPECT_THAT(wrong, Not(HasSubstr("profiles")));
+}
+
+TEST(ReferencesTest, TheStageOfAStackedAdapterIsExportedWhole) {
+  const std::string stages = "stages { id: 'a' train {} } stages { id: 'b' train { model { stage: 'a' } } } ";
+  EXPECT_THAT(
+      ErrorOf(stages + "stages { id: 'out' export { model { base: 'smollm2' } adapter { stage: 'b' } } }"),
+      HasSubstr("adapter.stage: the adapter of \"b\" was trained on another model; use model: {stage: b} "
+                "alone, without adapter"));
+  EXPECT_THAT(ErrorOf(stages + "stages { id: 'c' train { init_from { stage: 'b' } } }"),
+              HasSubstr("give both the same model"));
+  EXPECT_EQ(Stages(stages + "stages { id: 'out' export { model { stage: 'b' } } }")[2].adapter_stage(), "b");
 }
 
 TEST(ReferencesTest, AfterIsANeed) {

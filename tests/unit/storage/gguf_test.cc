@@ -310,7 +310,9 @@ TEST(QuantizeTest, WhatATypeCannotHoldIsRefused) {
               HasSubstr("value 1 is 70000, which F16 cannot hold"));
   std::vector<float> values(32, 1.0F);
   values[5] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_THAT(Quantize(8, values, &bytes).message(), HasSubstr("value 5 is nan"));
+  for (const uint32_t type : {0U, 1U, 8U}) {
+    EXPECT_THAT(Quantize(type, values, &bytes).message(), HasSubstr("value 5 is nan")) << type;
+  }
   EXPECT_TRUE(bytes.empty());
 }
 

@@ -90,7 +90,9 @@ inline Row ParseOk(const std::string& line) {
 }
 
 // The trained tokens' text, "^" before each run.
-inline std::string Trained(const Codec& codec, const Row& row, const EncodeOptions& options) {
+inline std::string Trained(const Codec& codec, Row row, const EncodeOptions& options) {
+  const absl::Status dropped = codec.DropReasoning(row);
+  if (!dropped.ok()) return std::string(dropped.message());
   const auto laid = LayOutRow(row, options, codec);
   if (!laid.ok()) return std::string(laid.status().message());
   const auto encoded = EncodeRow(*laid, codec);

@@ -4,11 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "tests/unit/worker_data/fakes.h"
 #include "worker/data/chunk_file.h"
+#include "worker/data/chunk_keeper.h"
 #include "worker/data/chunk_pipeline.h"
 
 namespace vernier::data {
@@ -131,7 +133,7 @@ TEST_F(RunChunksTest, ResultsComeInOrderWhateverThreadIsFirst) {
   std::vector<int64_t> lines;
   const ChunkSteps steps = {
       .work =
-          [](const RawChunk& raw, DoneChunk&) {
+          [](const RawChunk& raw, const StopFn&, DoneChunk&) {
             // Later chunks are ready sooner.
             std::this_thread::sleep_for(std::chrono::milliseconds(3 * (12 - raw.first_line)));
             return absl::OkStatus();
@@ -150,7 +152,7 @@ TEST_F(RunChunksTest, TheFirstErrorInOrderEndsTheRun) {
   const std::string file = Chunks(8);
   const auto source = Open(file);
   int taken = 0;
-  const ChunkSteps steps = {.work = [](const RawChunk& raw, DoneChunk&) -> absl::Status {
+  const ChunkSteps steps = {.work = [](const RawChunk& raw, const StopFn&, DoneChunk&) -> absl::Status {
                               if (raw.first_line < 3) return absl::OkStatus();
                               return absl::FailedPreconditionError(absl::StrCat("line ", raw.first_line));
                             },
@@ -166,7 +168,7 @@ TEST_F(RunChunksTest, EnoughEndsTheRunEarly) {
   const std::string file = Chunks(8);
   const auto source = Open(file);
   const ChunkSteps steps = {
-      .work = [](const RawChunk&, DoneChunk&) { return absl::OkStatus(); },
+      .work = [](const RawChunk&, const StopFn&, DoneChunk&) { return absl::OkStatus(); },
       .take = [&](DoneChunk done) -> absl::StatusOr<bool> { return done.first_line < 2; }};
   const auto whole = RunChunks(*source, 2, steps);
   ASSERT_TRUE(whole.ok()) << whole.status();
@@ -177,10 +179,61 @@ TEST_F(RunChunksTest, OutOfMemoryIsAnErrorNotACrash) {
   const std::string file = Chunks(2);
   const auto source = Open(file);
   const ChunkSteps steps = {
-      .work = [](const RawChunk&, DoneChunk&) -> absl::Status { throw std::bad_alloc(); },
+      .work = [](const RawChunk&, const StopFn&, DoneChunk&) -> absl::Status { throw std::bad_alloc(); },
       .take = [&](DoneChunk) -> absl::StatusOr<bool> { return true; }};
   const auto whole = RunChunks(*source, 2, steps);
   EXPECT_EQ(whole.status().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(RunChunksTest, WorkLearnsThatTheRunIsOver) {
+  const std::string file = Chunks(4);
+  const auto source = Open(file);
+  const ChunkSteps steps = {.work = [](const RawChunk& raw, const StopFn& stop, DoneChunk&) -> absl::Status {
+                              if (raw.first_line == 1) return absl::OkStatus();
+                              while (!stop()) std::this_thread::yield();
+                              return absl::CancelledError("stopped");
+                            },
+                            .take = [&](DoneChunk) -> absl::StatusOr<bool> { return false; }};
+  const auto whole = RunChunks(*source, 2, steps);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_FALSE(*whole);
+}
+
+TEST(EncodeChunkTest, StopsBetweenRowsAndBetweenThoseMadeOfOne) {
+  std::atomic<int64_t> num_tokenized = 0;
+  ByteCodec codec;
+  codec.num_tokenized = &num_tokenized;
+  int asked = 0;
+  const StopFn stop = [&] { return ++asked > 5; };
+  const RawChunk texts = FirstChunk(TextRow("a") + TextRow("b") + TextRow("c") + TextRow("d"));
+  EXPECT_EQ(EncodeChunk(texts, {.max_tokens = 8}, &codec, stop).status().code(),
+            absl::StatusCode::kCancelled);
+  EXPECT_EQ(num_tokenized.load(), 2);
+  std::string talk = R"({"messages":[{"role":"user","content":"q"})";
+  for (int i = 0; i < 20; ++i) {
+    talk += R"(,{"role":"assistant","content":"a"},{"role":"user","content":"q"})";
+  }
+  asked = 0;
+  const ChunkOptions expand = {.encode = {.turns = v1::TURNS_EXPAND}, .max_tokens = 1000};
+  EXPECT_EQ(EncodeChunk(FirstChunk(talk + "]}\n"), expand, &codec, stop).status().code(),
+            absl::StatusCode::kCancelled);
+  EXPECT_EQ(num_tokenized.load(), 2 + 4);
+}
+
+TEST(ChunkKeeperTest, KeepsNothingThatItWouldNotReadBack) {
+  MemoryBlobs blobs;
+  const ByteCodec codec;
+  const ChunkOptions options = {.max_tokens = 100};
+  const RawChunk raw = FirstChunk(TextRow("alpha") + TextRow("beta"));
+  DoneChunk done;
+  const absl::Status status =
+      ChunkKeeper(blobs, "chunks", "", options, codec, /*max_bytes=*/200).Work(raw, nullptr, done);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("line 1: the rows made of this line through line 2"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("data.turns: expand"));
+  EXPECT_TRUE(blobs.objects.empty());
+  EXPECT_TRUE(ChunkKeeper(blobs, "chunks", "", options, codec).Work(raw, nullptr, done).ok());
+  EXPECT_EQ(blobs.objects.size(), 1u);
 }
 
 }  // namespace

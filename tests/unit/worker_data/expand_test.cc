@@ -36,7 +36,7 @@ std::vector<std::string> Rows(const std::string& line, const EncodeOptions& opti
   const auto previews = RenderPreviews(line, {}, codec, options);
   if (!previews.ok()) return {std::string(previews.status().message())};
   std::vector<std::string> rows;
-  for (const Preview& preview : *previews) {
+  for (const Preview& preview : previews->rows) {
     rows.push_back(absl::StrJoin(preview.segments, "", [](std::string* out, const PreviewSegment& segment) {
       absl::StrAppend(out, segment.trained() ? "[" : "", segment.text, segment.trained() ? "]" : "");
     }));
@@ -191,7 +191,66 @@ TEST(ExpandTest, AConversationThatGrowsBeyondMeasureIsBad) {
   const auto made = Prepare(Talk(std::vector<std::string>(2000, std::string(20, 'x'))), Expand);
   EXPECT_THAT(std::string(made.status().message()),
               HasSubstr("data.turns: expand makes a row of each trained turn"));
+  EXPECT_THAT(std::string(made.status().message()),
+              HasSubstr("of its trained turns (the row has 4002 messages) together have"));
   EXPECT_THAT(std::string(made.status().message()), HasSubstr("more than the limit of 2097152"));
+}
+
+TEST(ExpandTest, ATurnOfWhichNothingIsTrainedMakesItsRowBad) {
+  // Above 0 as the row has it, and 0 as a token has it.
+  const auto made = Prepare(Talk({"one", "two"}, {1, 1e-50}), Expand);
+  EXPECT_THAT(std::string(made.status().message()),
+              HasSubstr("messages[4]: 0 trained tokens in the row made of this turn"));
+}
+
+TEST(ExpandTest, ARowWithoutTrainedTurnsSaysSo) {
+  const auto made = Prepare(Talk({"one"}, {0}), Expand);
+  EXPECT_THAT(std::string(made.status().message()),
+              HasSubstr("no turn of the row is trained (every assistant message has weight 0)"));
+}
+
+TEST(ExpandTest, TheReportSaysThatItMeansNothingForRowsWithoutTurns) {
+  const auto made = Prepare(R"({"prompt":"a","completion":"b"})"
+                            "\n",
+                            Expand);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_THAT(absl::StrJoin(made->report().notes(), "\n"), HasSubstr("data.turns: expand changes nothing"));
+}
+
+TEST(ExpandTest, PreviewsSayWhichMessageAndHowManyThereAre) {
+  const ByteCodec codec;
+  const auto previews = RenderPreviews(Talk(std::vector<std::string>(150, "a")), {}, codec, kExpand);
+  ASSERT_TRUE(previews.ok()) << previews.status();
+  EXPECT_EQ(previews->rows.size(), kMaxPreviews);
+  EXPECT_EQ(previews->num_rows, 150u);
+  EXPECT_EQ(previews->rows[0].message, 2u);
+  EXPECT_EQ(previews->rows[99].message, 200u);
+  EXPECT_EQ(RenderPreviews(Talk({"a"}), {}, codec, {})->rows[0].message, std::nullopt);
+}
+
+TEST(ExpandTest, TheLastPreviewIsRenderedAlone) {
+  std::atomic<int64_t> num_tokenized = 0;
+  ByteCodec codec;
+  codec.num_tokenized = &num_tokenized;
+  const auto last = RenderLastPreview(Talk({"one", "two", "six"}, {1, 1, 0}), {}, codec, kExpand);
+  ASSERT_TRUE(last.ok()) << last.status();
+  EXPECT_EQ(last->message, 4u);
+  EXPECT_EQ(num_tokenized.load(), 2) << "for its weights and for its text";
+}
+
+TEST(ExpandTest, SamplesAreOfAsManyConversations) {
+  const std::string file = Talk({"one", "two"}) + Talk({"six", "ten"}) + Talk({"red", "sky"});
+  const ByteCodec codec;
+  CheckRequest request;
+  request.rows = {.read = ReadFromMemory(file), .size_bytes = static_cast<int64_t>(file.size())};
+  request.codec = &codec;
+  request.options.encode = kExpand;
+  request.options.max_tokens = 1000;
+  const auto report = CheckData(request, nullptr);
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_EQ(report->samples_size(), 3);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(report->samples(i).line(), i + 1);
+  EXPECT_EQ(report->samples(1).segments(1).text(), "ten|");
 }
 
 }  // namespace

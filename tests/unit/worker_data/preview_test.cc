@@ -16,8 +16,8 @@ TEST(PreviewTest, SegmentsTogetherAreTheRenderedText) {
   const auto previews = RenderPreviews(
       R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"yes"}]})", {}, codec, {});
   ASSERT_TRUE(previews.ok()) << previews.status();
-  ASSERT_EQ(previews->size(), 1u);
-  const Preview& preview = previews->front();
+  ASSERT_EQ(previews->rows.size(), 1u);
+  const Preview& preview = previews->rows.front();
   EXPECT_EQ(preview.implicit_system_prompt, "be kind");
   ASSERT_EQ(preview.segments.size(), 2u);
   EXPECT_EQ(preview.segments[0].text, "<system>be kind|<user>q|<assistant>");
@@ -36,7 +36,7 @@ TEST(PreviewTest, RowsAreCountedAsTheFileHasThem) {
     return PreviewRow(**source, wanted, {}, codec, {});
   };
   ASSERT_TRUE(row(3).ok()) << row(3).status();
-  EXPECT_EQ(row(3)->front().segments[1].text, "hree");
+  EXPECT_EQ(row(3)->rows.front().segments[1].text, "hree");
   EXPECT_THAT(std::string(row(2).status().message()), HasSubstr("row 2 (line 3): broken JSON"));
   EXPECT_THAT(std::string(row(4).status().message()), HasSubstr("the file has 3 rows"));
 }

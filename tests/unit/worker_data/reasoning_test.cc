@@ -4,6 +4,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/worker_data/byte_model.h"
+#include "worker/data/chunk.h"
 
 namespace vernier::data {
 namespace {
@@ -33,6 +34,16 @@ const char kPlain[] =
 const char kStrips[] =
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+// Takes content in parts only, as templates of models for images do.
+const char kParts[] =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for p in m.content %}{{ p.text }}{% endfor %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+// Has marks of its own.
+const char kBrackets[] =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content %}[THINK]"
+    "{{ m.reasoning_content }}[/THINK]{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 std::string Answer(const std::string& fields) {
   return R"({"messages":[{"role":"user","content":"q"},{"role":"assistant",)" + fields + "}]}";
@@ -87,6 +98,13 @@ INSTANTIATE_TEST_SUITE_P(
          "^It is so.<|im_end|>"},
         {"NoReasoning", kThinks, R"("content":"It is so.")", "^<think>\n\n</think>\n\nIt is so.<|im_end|>",
          "^<think>\n\n</think>\n\nIt is so.<|im_end|>", "^<think>\n\n</think>\n\nIt is so.<|im_end|>"},
+        {"ContentInParts", kParts, kContent, "^<think>\nBecause A.\n</think>\n\nIt is so.<|im_end|>",
+         "^<think>\n^\n</think>\n\nIt is so.<|im_end|>", "^It is so.<|im_end|>"},
+        {"FieldBetweenOtherMarks", kBrackets, kField, "^[THINK]Because A.[/THINK]It is so.<|im_end|>",
+         "^[THINK]^[/THINK]It is so.<|im_end|>", "^It is so.<|im_end|>"},
+        {"UsualMarksForATemplateOfOthers", kBrackets, kContent,
+         "^<think>\nBecause A.\n</think>\n\nIt is so.<|im_end|>",
+         "^<think>\n^\n</think>\n\nIt is so.<|im_end|>", "^It is so.<|im_end|>"},
         // Only a content that begins with the mark has reasoning.
         {"AnswerAboutMarks", kPlain, R"("content":"Write </think> behind it.")",
          "^Write </think> behind it.<|im_end|>", "^Write </think> behind it.<|im_end|>",
@@ -181,6 +199,119 @@ TEST(ReasoningTest, ReasoningInSeveralPlacesCannotBeMasked) {
               HasSubstr("messages[1]: the chat template shows the reasoning of this turn in several places"));
   EXPECT_EQ(TrainedWith(kTwice, v1::REASONING_TRAIN, Answer(kField)),
             "^Because A.Because A.It is so.<|im_end|>");
+}
+
+constexpr char kTwoAnswers[] =
+    R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"<think>R1</think>one"},)"
+    R"({"role":"user","content":"q"},{"role":"assistant","content":"<think>R2</think>two"}]})";
+
+TEST(ReasoningTest, IsMaskedInRewrittenTurnsThatAreTrainedAsTheyStand) {
+  // Answers end otherwise once the conversation goes on; reasoning stays.
+  const char kEnds[] =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ '<|im_end|>' if loop.last else '|' "
+      "}}\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  CodecFiles files = Files(kEnds);
+  files.reasoning = v1::REASONING_MASK;
+  const std::string trained = Trained(*Create(files), ParseOk(kTwoAnswers), {.loss_on = v1::LOSS_ON_ALL});
+  EXPECT_THAT(trained, HasSubstr("<think>^</think>one|"));
+  EXPECT_THAT(trained, HasSubstr("<think>^</think>two<|im_end|>"));
+}
+
+TEST(ReasoningTest, OfTurnsThatAreNotTrainedMayBeAnywhere) {
+  const char kTwice[] =
+      "{% for m in messages %}{{ m.role }}:{{ m.reasoning_content or '' }}{{ m.reasoning_content or '' }}"
+      "{{ m.content }}<|im_end|>{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}";
+  const Row row = ParseOk(
+      R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"one","reasoning_content":"R1"},)"
+      R"({"role":"user","content":"q"},{"role":"assistant","content":"two"}]})");
+  CodecFiles files = Files(kTwice);
+  files.reasoning = v1::REASONING_MASK;
+  const auto codec = Create(files);
+  EXPECT_EQ(Trained(*codec, row, {.loss_on = v1::LOSS_ON_COMPLETION}), "^two<|im_end|>");
+  EXPECT_THAT(Trained(*codec, row, {}), HasSubstr("messages[1]: the chat template shows the reasoning"));
+}
+
+TEST(ReasoningTest, DropLeavesNoAnswerThatSaysNothing) {
+  const auto drop = [](const std::string& fields) {
+    return TrainedWith(kPlain, v1::REASONING_DROP, Answer(fields));
+  };
+  EXPECT_THAT(
+      drop(R"("content":"<think>plan</think>\n ")"),
+      HasSubstr("messages[1]: it is reasoning and nothing else, so data.reasoning: drop leaves no answer"));
+  EXPECT_EQ(drop(R"("content":"<think>plan</think>","weight":0)"), "");
+  EXPECT_THAT(drop(R"("content":"<think>plan</think>","tool_calls":[{"type":"function","function":)"
+                   R"({"name":"f","arguments":{}}}])"),
+              testing::Not(HasSubstr("nothing else")));
+}
+
+// Rows of one chunk, encoded with kThinks.
+EncodedChunk Encoded(v1::Reasoning reasoning, const std::vector<std::string>& lines,
+                     const char* chat_template = kThinks) {
+  RawChunk raw;
+  for (const std::string& line : lines) {
+    RawChunk::Entry& entry = raw.entries.emplace_back();
+    entry.line = static_cast<uint32_t>(raw.entries.size() - 1);
+    entry.begin = raw.bytes.size();
+    raw.bytes += line;
+    entry.end = raw.bytes.size();
+  }
+  CodecFiles files = Files(chat_template);
+  files.reasoning = reasoning;
+  const ChunkOptions options = {
+      .encode = {.reasoning = reasoning}, .max_tokens = 1000, .sign = true, .ngram_words = 1};
+  auto chunk = EncodeChunk(raw, options, Create(files).get());
+  EXPECT_TRUE(chunk.ok()) << chunk.status();
+  return *std::move(chunk);
+}
+
+TEST(ReasoningTest, RowsThatDifferInDroppedReasoningAreTheSame) {
+  const std::vector<std::string> lines = {Answer(kField), Answer(R"("content":"It is so.")"),
+                                          Answer(R"("content":"<think>Otherwise</think>It is so.")")};
+  const EncodedChunk dropped = Encoded(v1::REASONING_DROP, lines);
+  EXPECT_EQ(dropped.rows[0].content, dropped.rows[1].content);
+  EXPECT_EQ(dropped.rows[0].content, dropped.rows[2].content);
+  ASSERT_EQ(dropped.signatures.size(), 3u);
+  EXPECT_EQ(dropped.signatures[0], dropped.signatures[2]);
+  const EncodedChunk kept = Encoded(v1::REASONING_TRAIN, lines);
+  EXPECT_NE(kept.rows[0].content, kept.rows[1].content);
+}
+
+TEST(ReasoningTest, WhatDropTakesOutIsCounted) {
+  const EncodedChunk chunk =
+      Encoded(v1::REASONING_DROP, {Answer(kField), Answer(kContent), Answer(R"("content":"It is so.")"),
+                                   Answer(R"("content":"Close it with </think>, then answer.")")});
+  ASSERT_EQ(chunk.remarks.size(), 2u);
+  EXPECT_EQ(chunk.remarks[0].text, "reasoning was taken out (data.reasoning: drop)");
+  EXPECT_EQ(chunk.remarks[0].num_rows, 2u);
+  EXPECT_THAT(chunk.remarks[1].text, HasSubstr("began without the opening mark"));
+  EXPECT_EQ(chunk.remarks[1].num_rows, 1u);
+}
+
+TEST(ReasoningTest, ARowOfWhichMaskLeavesNothingSaysSo) {
+  const char kOnlyReasoning[] =
+      "{% for m in messages %}{% generation %}{{ m.reasoning_content }}{% endgeneration %}{{ m.content }}{% "
+      "endfor %}";
+  const EncodedChunk chunk = Encoded(v1::REASONING_MASK, {Answer(kField)}, kOnlyReasoning);
+  ASSERT_EQ(chunk.reasons.size(), 1u);
+  EXPECT_THAT(chunk.reasons[0].second, HasSubstr("(data.reasoning: mask leaves nothing of its answers)"));
+}
+
+TEST(ReasoningTest, MeansNothingForRowsWithoutMessagesNorMaskForPrompts) {
+  const auto check = [](v1::Reasoning reasoning, RowFormat format,
+                        v1::LossOn loss_on = v1::LOSS_ON_UNSPECIFIED) {
+    return std::string(CheckEncodeOptions({.loss_on = loss_on, .reasoning = reasoning}, format).message());
+  };
+  for (const v1::Reasoning reasoning : {v1::REASONING_MASK, v1::REASONING_DROP}) {
+    EXPECT_THAT(check(reasoning, RowFormat::kText),
+                HasSubstr("data.reasoning: rows of text have no messages"));
+    EXPECT_THAT(check(reasoning, RowFormat::kPromptCompletion),
+                HasSubstr("data.reasoning: rows of prompt and completion have no messages"));
+    EXPECT_EQ(check(reasoning, RowFormat::kMessages), "");
+  }
+  EXPECT_EQ(check(v1::REASONING_TRAIN, RowFormat::kText), "");
+  EXPECT_THAT(check(v1::REASONING_MASK, RowFormat::kMessages, v1::LOSS_ON_PROMPT),
+              HasSubstr("data.reasoning: mask contradicts objective.causal_lm.loss_on: prompt"));
+  EXPECT_EQ(check(v1::REASONING_DROP, RowFormat::kMessages, v1::LOSS_ON_PROMPT), "");
 }
 
 }  // namespace

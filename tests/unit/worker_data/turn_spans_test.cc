@@ -172,8 +172,8 @@ TEST(ImplicitSystemPromptTest, IsWhatStandsWhereASystemMessageWould) {
   const std::string with_default = absl::StrCat(
       "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are helpful.<|im_end|>\n{% endif %}",
       kChatMl);
-  EXPECT_EQ(ImplicitSystemPrompt(*Compile(with_default), Talk({"a", "b"}), nullptr), "You are helpful.");
-  EXPECT_EQ(ImplicitSystemPrompt(*Compile(kChatMl), Talk({"a", "b"}), nullptr), "");
+  EXPECT_EQ(*ImplicitSystemPrompt(*Compile(with_default), Talk({"a", "b"}), nullptr), "You are helpful.");
+  EXPECT_EQ(*ImplicitSystemPrompt(*Compile(kChatMl), Talk({"a", "b"}), nullptr), "");
 }
 
 TEST(ImplicitSystemPromptTest, IsEmptyWhenThereIsASystemMessageOrNoSuchRole) {
@@ -181,16 +181,50 @@ TEST(ImplicitSystemPromptTest, IsEmptyWhenThereIsASystemMessageOrNoSuchRole) {
       "{% if messages[0].role != 'system' %}<|im_start|>system\nD<|im_end|>\n{% endif %}", kChatMl);
   Json messages = Talk({"a", "b"});
   messages[0]["role"] = "system";
-  EXPECT_EQ(ImplicitSystemPrompt(*Compile(with_default), messages, nullptr), "");
+  EXPECT_EQ(*ImplicitSystemPrompt(*Compile(with_default), messages, nullptr), "");
   const std::string no_system = absl::StrCat(
       "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}text that is always there",
       kChatMl);
-  EXPECT_EQ(ImplicitSystemPrompt(*Compile(no_system), Talk({"a", "b"}), nullptr), "");
+  EXPECT_EQ(*ImplicitSystemPrompt(*Compile(no_system), Talk({"a", "b"}), nullptr), "");
   const std::string into_user =
       "{% set s = messages[0].content + '\n\n' if messages[0].role == 'system' else '' %}{% for m in "
       "messages %}"
       "{% if m.role != 'system' %}<u>{{ s if loop.index0 < 2 }}{{ m.content }}</u>{% endif %}{% endfor %}";
-  EXPECT_EQ(ImplicitSystemPrompt(*Compile(into_user), Talk({"a", "b"}), nullptr), "");
+  EXPECT_EQ(*ImplicitSystemPrompt(*Compile(into_user), Talk({"a", "b"}), nullptr), "");
+}
+
+TEST(ImplicitSystemPromptTest, IsFoundWhereContentComesInParts) {
+  const char with_default[] =
+      "{% if messages[0].role != 'system' %}<system>D|{% endif %}{% for m in messages %}<{{ m.role }}>"
+      "{% for p in m.content %}{{ p.text }}{% endfor %}|{% endfor %}";
+  Json messages = Json::array();
+  for (const char* role : {"user", "assistant"})
+    messages.push_back({{"role", role}, {"content", {{{"type", "text"}, {"text", "a"}}}}});
+  EXPECT_EQ(*ImplicitSystemPrompt(*Compile(with_default), messages, nullptr), "D");
+}
+
+constexpr char kEndless[] =
+    "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}";
+
+TEST(SpentBudgetTest, OneRenderThatEndsNowhereIsAskedOnce) {
+  // Only the generation prompt loops, which no turn strictly needs.
+  const auto prompt =
+      Compile(absl::StrCat(kChatMl, "{% if add_generation_prompt %}", kEndless, "{% endif %}"));
+  const auto found = RenderWithTurns(*prompt, Talk({"a", "b", "c", "d"}), nullptr, false);
+  EXPECT_TRUE(SpentItsBudget(found.status())) << found.status();
+  EXPECT_THAT(std::string(found.status().message()), HasSubstr("messages[1]"));
+  const auto system =
+      Compile(absl::StrCat("{% if messages[0].role == 'system' %}", kEndless, "{% endif %}", kChatMl));
+  EXPECT_TRUE(SpentItsBudget(ImplicitSystemPrompt(*system, Talk({"a", "b"}), nullptr).status()));
+  // A prefix of the conversation, asked for a short answer that may be there by chance, and for a marked one.
+  const auto marked = Compile(
+      absl::StrCat("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% else %}{% generation %}"
+                   "{{ m.content }}{% endgeneration %}{% endif %}{% endfor %}{% if messages | length == 2 %}",
+                   kEndless, "{% endif %}"));
+  for (const char* const answer : {"b", "an answer that is there"}) {
+    const Json messages = Talk({"a", answer, "c", "d"});
+    EXPECT_TRUE(SpentItsBudget(RenderWithTurns(*marked, messages, nullptr, false).status())) << answer;
+  }
 }
 
 }  // namespace

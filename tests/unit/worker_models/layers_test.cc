@@ -183,6 +183,56 @@ TEST_P(LayersTest, PackedAttentionOfLongRows) {
   }
 }
 
+// Heads of whole tiles, in rows on both sides of a block's 32 tokens and of a strip's 128.
+TEST_P(LayersTest, PackedAttentionOfWideHeads) {
+  const std::vector<int64_t> offsets = {0, 1, 1, 32, 64, 97, 225, 354, 654};
+  for (const int64_t head_dim : {32, 64, 96}) {
+    for (const int64_t window : {0, 2, 5, 32, 33, 100, 299}) {
+      const int64_t kv_heads = head_dim == 64 ? 2 : 6;
+      SCOPED_TRACE(::testing::Message() << head_dim << " wide, window " << window);
+      const AttentionRule rule = {.scale = 0.2, .window = window};
+      ExpectSame(
+          [&](const auto& in) { return PackedAttention(in[0], in[1], in[2], offsets, rule); },
+          [&](const auto& in) { return AttentionReference(in, offsets, rule); },
+          {Random({654, 6, head_dim}), Random({654, kv_heads, head_dim}), Random({654, kv_heads, head_dim})},
+          tolerance());
+    }
+  }
+}
+
+// So many heads of so long a row that their gradients do not lie in memory together.
+TEST_P(LayersTest, PackedAttentionOfManyWideHeads) {
+  const AttentionRule rule = {.scale = 0.1, .window = 50};
+  const std::vector<int64_t> offsets = {0, 700, 1400};
+  ExpectSame([&](const auto& in) { return PackedAttention(in[0], in[1], in[2], offsets, rule); },
+             [&](const auto& in) { return AttentionReference(in, offsets, rule); },
+             {Random({1400, 16, 128}), Random({1400, 4, 128}), Random({1400, 4, 128})}, tolerance());
+}
+
+TEST_P(LayersTest, GradientsOfAttentionAreTheSameBitsWhateverIsPackedWithItOnAnyNumberOfThreads) {
+  const at::Tensor grad = Random({200, 6 * 64});
+  const std::vector<at::Tensor> inputs = {Random({200, 6, 64}), Random({200, 2, 64}), Random({200, 2, 64})};
+  const auto row = [](const at::Tensor& x) { return x.narrow(0, 40, 75).clone(); };
+  const auto gradients = [&](const std::vector<at::Tensor>& in, const std::vector<int64_t>& offsets,
+                             const at::Tensor& to) {
+    return RunLayer([&](const auto& x) { return PackedAttention(x[0], x[1], x[2], offsets, {.scale = 0.3}); },
+                    in, to)
+        .grads;
+  };
+  const auto alone = gradients({row(inputs[0]), row(inputs[1]), row(inputs[2])}, {0, 75}, row(grad));
+  std::vector<at::Tensor> poisoned = inputs;
+  for (at::Tensor& x : poisoned) x.narrow(0, 115, 85).fill_(NAN);
+  const int before = at::get_num_threads();
+  for (const int threads : {1, 2, 5}) {
+    at::set_num_threads(threads);
+    const auto together = gradients(poisoned, {0, 40, 115, 200}, grad);
+    for (size_t i = 0; i < alone.size(); ++i) {
+      EXPECT_TRUE(at::equal(together[i].narrow(0, 40, 75), alone[i])) << threads << " threads, input " << i;
+    }
+  }
+  at::set_num_threads(before);
+}
+
 // Rows shorter and longer than windows, and than the blocks that a long row is cut into.
 TEST_P(LayersTest, PackedAttentionWithAWindow) {
   const std::vector<int64_t> offsets = {0, 3, 3, 4, 154, 163, 296};

@@ -45,6 +45,28 @@ TEST(ActivationsTest, CheckpointedLayersKeepTheirInputAlone) {
   EXPECT_EQ(all, kept.Total(1000, 500, 30, 1024)) << "more layers than there are mean all";
 }
 
+TEST(ActivationsTest, ShapesOfOlderImportsTurnWholeHeads) {
+  v1::ModelShape shape = SmolLm2();
+  const int64_t unknown = KeptBytesOf(shape, Lora("rank: 16"), true).outside_per_token;
+  shape.set_angle_numbers(64);
+  EXPECT_EQ(KeptBytesOf(shape, Lora("rank: 16"), true).outside_per_token, unknown);
+  shape.set_angle_numbers(32);
+  EXPECT_EQ(KeptBytesOf(shape, Lora("rank: 16"), true).outside_per_token, unknown - 32 * 4);
+}
+
+TEST(ActivationsTest, TheLossNeedsOneCopyOfAChunksLogits) {
+  const auto loss = [](const v1::Tuning& tuning, bool bf16) {
+    return ScratchBytesOf(SmolLm2(), tuning, bf16, 1000, 1000).loss;
+  };
+  // In bf16 with a packed copy of the head.
+  EXPECT_EQ(loss(Lora("rank: 16"), /*bf16=*/true), 256 * 49152 * 2 + 49152 * 576 * 2);
+  EXPECT_EQ(loss(Lora("rank: 16"), /*bf16=*/false), 256 * 49152 * 4);
+  // With the head's gradient: its sum in fp32, and in bf16 what a chunk adds to it in fp32.
+  const auto full = Parsed<v1::Tuning>("full { }");
+  EXPECT_EQ(loss(full, /*bf16=*/true), 256 * 49152 * 2 + int64_t{49152} * 576 * 8);
+  EXPECT_EQ(loss(full, /*bf16=*/false), 256 * 49152 * 4 + int64_t{49152} * 576 * 4);
+}
+
 TEST(ActivationsTest, LayersThatAreNotAdaptedKeepLess) {
   EXPECT_LT(
       KeptBytesOf(SmolLm2(), Lora(R"(rank: 16 targets: "q_proj" targets: "v_proj")"), true).layer_per_token,

@@ -29,6 +29,20 @@ TEST(BatchesTest, AMicroBatchIsNoLargerThanAskedFor) {
   EXPECT_EQ(Of(RowsOf(160, 100), "micro_batch_tokens: 64").largest_micro_batch, 100) << "a row is never cut";
 }
 
+TEST(BatchesTest, ThreadsComputeShardsAtOnceWhereAdaptersTrainInBf16) {
+  const v1::TrainStage lora = Stage(""), full = Stage("tuning { full {} }");
+  const Batches batches = Of(RowsOf(160, 100));  // 4 shards of 400
+  EXPECT_EQ(AtOnceOn(batches, lora, /*bf16=*/true, 1).tokens, 400);
+  EXPECT_EQ(AtOnceOn(batches, lora, /*bf16=*/true, 2).tokens, 800);
+  EXPECT_EQ(AtOnceOn(batches, lora, /*bf16=*/true, 2).lanes, 2);
+  EXPECT_EQ(AtOnceOn(batches, lora, /*bf16=*/true, 100).tokens, 1600);
+  EXPECT_EQ(AtOnceOn(batches, lora, /*bf16=*/false, 2).tokens, 400);
+  EXPECT_EQ(AtOnceOn(batches, full, /*bf16=*/true, 2).tokens, 400);
+  EXPECT_EQ(AtOnceOn(batches, Stage("threads: 1"), /*bf16=*/true, 2).tokens, 400) << "the stage's own number";
+  const Batches narrow = Of(RowsOf(160, 100), "micro_batch_tokens: 500");
+  EXPECT_EQ(AtOnceOn(narrow, lora, /*bf16=*/true, 2).tokens, 400) << "two would be 800";
+}
+
 TEST(BatchesTest, MaxStepsAndEpochsCount) {
   EXPECT_EQ(Of(RowsOf(160, 100), "max_steps: 25").tokens, 25 * 1600);
   EXPECT_EQ(Of(RowsOf(160, 100), "epochs: 2.5").steps, 25);
@@ -83,9 +97,51 @@ TEST(BatchesTest, AnAbsurdReportIsBounded) {
     bucket.set_num_rows(INT64_MAX);
     bucket.set_num_tokens(INT64_MIN);
   }
-  const auto batches = BatchesOf(&report, 0, Stage(), 17);
-  ASSERT_TRUE(batches.ok()) << batches.status();
-  EXPECT_GT(batches->steps, 0);
+  for (const char* stage : {"", "data { max_tokens: 1 on_overlong: ON_OVERLONG_SPLIT }"}) {
+    const auto batches = BatchesOf(&report, 0, Stage(stage), 17);
+    ASSERT_TRUE(batches.ok()) << batches.status();
+    EXPECT_GT(batches->steps, 0);
+  }
+}
+
+TEST(BatchesTest, RowsThatBecomeBillionsOfPiecesAreRepresentedByFewer) {
+  const auto report = Parsed<v1::DataReport>(R"(
+    num_rows: 16384 num_tokens: 17592186044416 max_row_tokens: 1073741824
+    lengths { max_tokens: 1073741824 num_rows: 16384 num_tokens: 17592186044416 })");
+  const Batches batches = Of(report, "data { max_tokens: 8 on_overlong: ON_OVERLONG_SPLIT }");
+  EXPECT_EQ(batches.longest_row, 8);
+  EXPECT_EQ(batches.steps, 1024);
+  EXPECT_EQ(batches.tokens, 16384 * 8);
+}
+
+TEST(BatchesTest, PiecesThatStandForOthersHaveTheirLengths) {
+  // 20 pieces of 40 tokens and one of 10, of each of 10,000 rows: more than are looked at one by one.
+  const Batches batches = Of(RowsOf(10'000, 810), "data { max_tokens: 40 on_overlong: ON_OVERLONG_SPLIT }");
+  EXPECT_EQ(batches.longest_row, 40);
+  EXPECT_NEAR(static_cast<double>(batches.tokens) / static_cast<double>(batches.steps), 16 * 810.0 / 21, 8);
+}
+
+TEST(BatchesTest, OneEpochStandsForAThousand) {
+  auto report = Parsed<v1::DataReport>(R"(
+    num_rows: 200 num_tokens: 20000 max_row_tokens: 180
+    lengths { max_tokens: 256 num_rows: 200 num_tokens: 20000 })");
+  const int64_t once = Of(report, "batch { tokens: 256 }").steps;
+  EXPECT_EQ(Of(report, "batch { tokens: 256 } epochs: 1000").steps, 1000 * once);
+  EXPECT_EQ(Of(RowsOf(160, 100), "epochs: 0.3").steps, 3);
+  EXPECT_EQ(Of(RowsOf(160, 100), "epochs: 0.31").steps, 4);
+}
+
+TEST(BatchesTest, OneLongRowAmongManyIsAMicroBatch) {
+  const auto report = Parsed<v1::DataReport>(R"(
+    num_rows: 100000 num_tokens: 20007992 max_row_tokens: 8192
+    lengths { max_tokens: 256 num_rows: 99999 num_tokens: 19999800 }
+    lengths { max_tokens: 8192 num_rows: 1 num_tokens: 8192 })");
+  // Whether it is among the steps that are looked at or not.
+  for (uint64_t seed = 17; seed < 25; ++seed) {
+    const auto batches = BatchesOf(&report, 0, Stage("batch { rows: 4 }"), seed);
+    ASSERT_TRUE(batches.ok()) << batches.status();
+    EXPECT_EQ(batches->largest_micro_batch, 8192) << seed;
+  }
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ MemoryPlan Of(const v1::TrainStage& stage, bool bf16 = true, int64_t checkpointe
   const v1::DataReport report = RowsOf(64, tokens);
   const auto batches = BatchesOf(&report, 0, stage, /*seed=*/17);
   if (!batches.ok()) ADD_FAILURE() << batches.status();
-  return MemoryOf(SmolLm2(), stage, *batches, bf16, checkpointed);
+  return MemoryOf(SmolLm2(), stage, *batches, bf16, /*threads=*/1, checkpointed);
 }
 
 std::map<std::string, int64_t> Parts(const MemoryPlan& plan) {

@@ -81,6 +81,24 @@ TEST(ModelShapeTest, FilesThatDescribeNoDecoderAreRefused) {
   EXPECT_THAT(ModelShapeOf(kConfig, {}, "m").status().message(), HasSubstr("no tensor is of a layer 0"));
 }
 
+TEST(ModelShapeTest, SizesThatNoPlanCanCountWithAreRefused) {
+  const auto refusal = [](const std::string& fields) {
+    const auto shape = ModelShapeOf(
+        absl::StrCat(R"({"model_type": "llama", "vocab_size": 100, )", fields, "}"), Llama(), "m");
+    EXPECT_TRUE(absl::IsInvalidArgument(shape.status())) << fields << ": " << shape.status();
+    return std::string(shape.status().message());
+  };
+  EXPECT_THAT(refusal(R"("hidden_size": 32, "num_attention_heads": 4, "head_dim": 0)"),
+              HasSubstr("m: head_dim = 0 is outside [1, 16777216]"));
+  EXPECT_THAT(refusal(R"("hidden_size": 2, "num_attention_heads": 4)"), HasSubstr("head_dim = 0"));
+  EXPECT_THAT(refusal(R"("hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 0)"),
+              HasSubstr("num_key_value_heads = 0"));
+  EXPECT_THAT(refusal(R"("hidden_size": 1099511627776, "num_attention_heads": 4)"),
+              HasSubstr("hidden_size = 1099511627776"));
+  EXPECT_THAT(refusal(R"("hidden_size": 16777216, "num_attention_heads": 4, "head_dim": 16777216)"),
+              HasSubstr("num_attention_heads x head_dim = "));
+}
+
 TEST(ModelShapeTest, AFolderWithoutFilesIsNotFound) {
   storage::MemoryStore store;
   EXPECT_TRUE(absl::IsNotFound(ReadModelShape(store, "tenants/default/models/x").status()));

@@ -4,13 +4,20 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "tests/unit/worker_plan/smollm2.h"
 
 namespace vernier::plan {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -38,7 +45,37 @@ class StagePlanTest : public testing::Test {
     return *std::move(plan);
   }
 
-  // The same stage with the changes of its nearest plan: must fit where it did not.
+  // The same stage with the changes of its nearest plan, as a reader of them makes them.
+  static v1::TrainStage Changed(v1::TrainStage stage, const v1::StagePlan& plan) {
+    for (const std::string& change : plan.changes()) {
+      const std::string lines = absl::StrReplaceAll(change, {{" with ", "\n"}, {" and ", "\n"}});
+      for (const absl::string_view line : absl::StrSplit(lines, '\n')) {
+        const std::pair<std::string, std::string> field = absl::StrSplit(line, absl::MaxSplits(": ", 1));
+        const auto& [name, value] = field;
+        int number = 0;
+        const bool is_number = absl::SimpleAtoi(value, &number);
+        if (name == "checkpointed_layers" && is_number) {
+          stage.set_checkpointed_layers(number);
+        } else if (name == "micro_batch_tokens" && is_number) {
+          stage.set_micro_batch_tokens(number);
+        } else if (name == "virtual_shards" && is_number) {
+          stage.set_virtual_shards(number);
+        } else if (name == "data.max_tokens" && is_number) {
+          stage.mutable_data()->set_max_tokens(number);
+        } else if (line == "data.on_overlong: truncate") {
+          stage.mutable_data()->set_on_overlong(v1::ON_OVERLONG_TRUNCATE);
+        } else if (line == "precision: bf16") {
+          stage.set_precision(v1::PRECISION_BF16);
+        } else if (line == "tuning: {lora: {}}") {
+          stage.mutable_tuning()->mutable_lora();
+        } else {
+          ADD_FAILURE() << "what to make of \"" << line << "\"?";
+        }
+      }
+    }
+    return stage;
+  }
+
   v1::DataReport report_;
   bool bf16_ = true;
   double rate_ = 0;
@@ -91,16 +128,63 @@ TEST_F(StagePlanTest, ShorterRowsAreProposedWhenNothingMilderHelps) {
 }
 
 TEST_F(StagePlanTest, Bf16IsProposedWhereTheDeviceHasIt) {
-  const v1::TrainStage stage = Stage("precision: PRECISION_FP32 micro_batch_tokens: 64");
-  const int64_t fp32 = Plan(stage, {24000}, 64).peak_bytes() / kMiB;
+  const v1::TrainStage stage = Stage("precision: PRECISION_FP32");
+  v1::TrainStage least = stage;
+  least.set_checkpointed_layers(30);
+  const int64_t fp32 = Plan(least, {24000}).peak_bytes() / kMiB;
+  EXPECT_THAT(Plan(stage, {fp32 - 1}).changes(), Contains("precision: bf16"));
   bf16_ = false;
-  EXPECT_THAT(Plan(stage, {fp32 - 1}, 64).changes(), testing::Not(testing::Contains("precision: bf16")));
+  EXPECT_THAT(Plan(stage, {fp32 - 1}).changes(), testing::Not(Contains("precision: bf16")));
+}
+
+TEST_F(StagePlanTest, TheNearestPlanFitsWhereTheStageDidNot) {
+  struct Case {
+    const char* stage;
+    int64_t memory_mib, tokens;
+  };
+  for (const Case& tried :
+       {Case{"checkpointed_layers: 0", 1100, 2048}, Case{"tuning { full { } }", 4000, 2048},
+        Case{"", 1000, 8192},
+        Case{"micro_batch_tokens: 65536 virtual_shards: 1 batch { rows: 64 }", 1000, 256},
+        Case{"precision: PRECISION_FP32", 1300, 2048}, Case{"tuning { full { } }", 1000, 8192}}) {
+    const v1::TrainStage stage = Stage(tried.stage);
+    const v1::StagePlan refused = Plan(stage, {tried.memory_mib}, tried.tokens);
+    ASSERT_FALSE(refused.changes().empty()) << tried.stage << ": " << refused.problem();
+    const v1::StagePlan again = Plan(Changed(stage, refused), {tried.memory_mib}, tried.tokens);
+    EXPECT_TRUE(again.devices(0).fits()) << absl::StrJoin(refused.changes(), ", ") << ": " << again.problem();
+  }
 }
 
 TEST_F(StagePlanTest, NothingHelpsOnAMachineThatIsTooSmall) {
   const v1::StagePlan plan = Plan(Stage(), {100});
   EXPECT_THAT(plan.problem(), HasSubstr("no setting makes it fit"));
   EXPECT_THAT(plan.changes(), IsEmpty());
+}
+
+TEST_F(StagePlanTest, AShapeThatAnOlderImportStoredUnsoundHasNoPlan) {
+  v1::ModelShape shape = SmolLm2();
+  shape.set_head_dim(0);
+  shape.add_norms("q_norm");
+  const auto plan =
+      PlanTrain({.shape = shape, .stage = Stage()}, {}, [](const auto&...) { return std::nullopt; });
+  EXPECT_TRUE(absl::IsInvalidArgument(plan.status())) << plan.status();
+}
+
+TEST_F(StagePlanTest, NoSmallerNumberOfLayersWouldDo) {
+  // The first checkpointed layers cost more than they save, so what fits is no range of numbers.
+  std::vector<int64_t> peaks;
+  for (int count = 0; count <= 30; ++count) {
+    v1::TrainStage stage = Stage();
+    stage.set_checkpointed_layers(count);
+    peaks.push_back(Plan(stage, {24000}).peak_bytes());
+  }
+  for (const int64_t peak : peaks) {
+    const int64_t memory_mib = static_cast<int64_t>(static_cast<double>(peak) / 0.9) / kMiB + 1;
+    const double comfortable = 0.9 * static_cast<double>(memory_mib * kMiB);
+    const auto fits = [&](int64_t other) { return static_cast<double>(other) <= comfortable; };
+    EXPECT_EQ(Plan(Stage(), {memory_mib}).checkpointed_layers(), absl::c_find_if(peaks, fits) - peaks.begin())
+        << memory_mib;
+  }
 }
 
 TEST_F(StagePlanTest, MemoryThatIsNotToldFitsAnything) {

@@ -20,22 +20,26 @@ TEST(TorchCallTest, PassesResultsThrough) {
 }
 
 TEST(TorchCallTest, MemoryThatCannotBeHadIsResourceExhausted) {
-  const absl::Status status = TorchCall("step", [] {
-    const at::Tensor too_large = at::empty({int64_t{1} << 55});
+  const auto too_large = [] {
+    const at::Tensor tensor = at::empty({int64_t{1} << 55});
     return absl::OkStatus();
-  });
+  };
+  const absl::Status status = TorchCall("step", too_large, kLowerMicroBatches);
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   EXPECT_THAT(std::string(status.message()),
               ::testing::AllOf(HasSubstr("step: out of memory, 131072.0 TiB more were asked for; lower "
                                          "micro_batch_tokens or data.max_tokens"),
                                ::testing::Not(HasSubstr("alloc_cpu"))));
+  // Elsewhere no setting of a training step helps.
+  EXPECT_EQ(TorchCall("reloading", too_large).message(),
+            "reloading: out of memory, 131072.0 TiB more were asked for; use a machine with more memory");
   EXPECT_EQ(TorchCall("step", []() -> absl::Status { throw std::bad_alloc(); }).code(),
             absl::StatusCode::kResourceExhausted);
 }
 
 TEST(TorchCallTest, OutOfMemoryIsOneSentenceWithoutTheAllocatorsWords) {
   const auto text = [](absl::string_view message) {
-    return std::string(OutOfMemory("step", message).message());
+    return std::string(OutOfMemory("step", message, kLowerMicroBatches).message());
   };
   EXPECT_EQ(
       text("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "

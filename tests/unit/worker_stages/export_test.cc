@@ -12,6 +12,7 @@
 #include "storage/manifest.h"
 #include "tests/unit/worker_stages/stage_world.h"
 #include "worker/stages/artifact.h"
+#include "worker/stages/inputs.h"
 
 namespace vernier::stages {
 namespace {
@@ -206,25 +207,25 @@ TEST_F(ExportTest, AnAttemptThatIsStoppedPublishesWholeProfilesAndTheNextOneTheR
   EXPECT_THAT(Names(*stopped), ElementsAre("peft"));
   v1::Task again = Task(task.export_().adapter_key(), {"peft", "serving", "merged"});
   again.mutable_export_()->add_done("peft");
+  again.mutable_export_()->add_done_keys(Artifacts(*stopped)["peft"].key());
   const auto rest = world_.Run(again);
   ASSERT_TRUE(rest->status.ok()) << rest->status;
   EXPECT_THAT(Names(*rest), ElementsAre("merged", "serving"));
+  // The last attempt's results are the stage's: they tell of all profiles.
+  EXPECT_EQ(rest->outcome.results.at("peft_difference"), stopped->outcome.results.at("peft_difference"));
+  EXPECT_TRUE(rest->outcome.results.contains("merged_difference"));
 }
 
-// Hands out the tensors of some keys with one bit turned over.
-class SpoilingStore final : public storage::ObjectStore {
+// Another store as one that is not on this machine.
+class RemoteStore : public storage::ObjectStore {
  public:
-  SpoilingStore(storage::ObjectStore& store, std::string part) : store_(store), part_(std::move(part)) {}
+  explicit RemoteStore(storage::ObjectStore& store) : store_(store) {}
   absl::StatusOr<std::unique_ptr<storage::ObjectWriter>> OpenWriter(absl::string_view key,
                                                                     storage::WriteMode mode) override {
     return store_.OpenWriter(key, mode);
   }
   absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset, int64_t length) override {
-    absl::StatusOr<std::string> bytes = store_.GetRange(key, offset, length);
-    // The highest byte of the last number, an exponent.
-    const bool spoils = absl::StrContains(key, part_) && absl::EndsWith(key, ".safetensors");
-    if (bytes.ok() && spoils && !bytes->empty()) bytes->back() ^= 0x40;
-    return bytes;
+    return store_.GetRange(key, offset, length);
   }
   absl::StatusOr<storage::ObjectInfo> Head(absl::string_view key) override { return store_.Head(key); }
   absl::StatusOr<std::vector<storage::ObjectInfo>> List(absl::string_view prefix, absl::string_view after,
@@ -237,8 +238,90 @@ class SpoilingStore final : public storage::ObjectStore {
 
  private:
   storage::ObjectStore& store_;
+};
+
+// Hands out the tensors of some keys with one bit turned over.
+class SpoilingStore final : public RemoteStore {
+ public:
+  SpoilingStore(storage::ObjectStore& store, std::string part) : RemoteStore(store), part_(std::move(part)) {}
+  absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset, int64_t length) override {
+    absl::StatusOr<std::string> bytes = RemoteStore::GetRange(key, offset, length);
+    // The highest byte of the last number, an exponent.
+    const bool spoils = absl::StrContains(key, part_) && absl::EndsWith(key, ".safetensors");
+    if (bytes.ok() && spoils && !bytes->empty()) bytes->back() ^= 0x40;
+    return bytes;
+  }
+
+ private:
   const std::string part_;
 };
+
+// Hands out the GGUF file of another artifact.
+class SwappingStore final : public RemoteStore {
+ public:
+  SwappingStore(storage::ObjectStore& store, std::string instead)
+      : RemoteStore(store), instead_(std::move(instead)) {}
+  absl::StatusOr<std::string> GetRange(absl::string_view key, int64_t offset, int64_t length) override {
+    return RemoteStore::GetRange(absl::EndsWith(key, "/model.gguf") ? absl::string_view(instead_) : key,
+                                 offset, length);
+  }
+
+ private:
+  const std::string instead_;
+};
+
+TEST_F(ExportTest, AnExportThatLostAMildAdapterIsRefusedThoughRoundingMovesAsMuch) {
+  const auto q8 = [&](const std::string& adapter) {
+    v1::Task task = Task(adapter, {"gguf"});
+    task.mutable_export_()->mutable_stage()->mutable_gguf()->set_type(v1::GGUF_TYPE_Q8_0);
+    return task;
+  };
+  v1::TrainStage mild = SmallStage();
+  mild.mutable_optimizer()->mutable_adamw()->set_learning_rate(2e-4);
+  const std::string adapter = Train(mild);
+  const auto kept = world_.Run(q8(adapter));
+  ASSERT_TRUE(kept->status.ok()) << kept->status;
+  const json check = Fields(Artifacts(*kept)["gguf"])["serve_check"];
+  // By the tolerance alone, the bare base would do.
+  ASSERT_LT(check["adapter_moves"], check["tolerance"]);
+  EXPECT_NEAR(check["adapter_carried"].get<double>(), 1.0, 0.4);
+
+  const auto bare = world_.Run(q8(""));
+  ASSERT_TRUE(bare->status.ok()) << bare->status;
+  SwappingStore swapping(world_.store, absl::StrCat(Artifacts(*bare)["gguf"].key(), "/model.gguf"));
+  world_.store_override = &swapping;
+  const auto lost = world_.Run(q8(adapter));
+  EXPECT_EQ(lost->status.code(), absl::StatusCode::kInternal) << lost->status;
+  EXPECT_THAT(std::string(lost->status.message()), HasSubstr("it has lost the adapter; it is not published"));
+  EXPECT_THAT(Names(*lost), IsEmpty());
+}
+
+TEST_F(ExportTest, AnAdapterThatDoesLessThanRoundingIsSaidNotToBeChecked) {
+  v1::TrainStage still = SmallStage();
+  still.mutable_optimizer()->mutable_adamw()->set_learning_rate(1e-9);
+  v1::Task task = Task(Train(still), {"gguf"});
+  const auto attempt = world_.Run(task);
+  ASSERT_TRUE(attempt->status.ok()) << attempt->status;
+  const json check = Fields(Artifacts(*attempt)["gguf"])["serve_check"];
+  EXPECT_FALSE(check.contains("adapter_carried"));
+  EXPECT_THAT(check["adapter_not_checked"].get<std::string>(),
+              HasSubstr("too little to be told from rounding"));
+  EXPECT_THAT(attempt->context.logs(), testing::Contains(HasSubstr("that it is there was not checked")));
+}
+
+TEST_F(ExportTest, OnlyWhatIsNotInFp32IsCopiedToCompareInFp32) {
+  EXPECT_EQ(Fp32CopyBytes(world_.store, world_.model_key).value(), 0);
+  const std::string halves(8 * 4 * 2, '\0'), singles(8 * 4 * 4, '\0');
+  std::vector<storage::TensorView> tensors(3);
+  tensors[0] = {{"a", storage::Dtype::kBF16, {8, 4}}, halves};
+  tensors[1] = {{"b", storage::Dtype::kF16, {8, 4}}, halves};
+  tensors[2] = {{"c", storage::Dtype::kF32, {8, 4}}, singles};
+  const v1::Task task = world_.NewTask();
+  ArtifactWriter writer(world_.store, task, kOut, kWeightsKind);
+  ASSERT_TRUE(writer.AddTensors("model.safetensors", tensors).ok());
+  ASSERT_TRUE(writer.Commit(json::object()).ok());
+  EXPECT_EQ(Fp32CopyBytes(world_.store, writer.folder()).value(), 2 * 8 * 4 * 4);
+}
 
 TEST_F(ExportTest, AMismatchFailsWithBothNumbersAndPublishesNothingOfTheProfile) {
   const v1::Task task = Task(Train(SmallStage()), {"peft", "serving"});

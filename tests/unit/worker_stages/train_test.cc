@@ -214,9 +214,9 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     [](const auto& info) { return info.param.name; });
 
-// Held-out rows ask what `world` trains and want another row's answer: what words an answer has is learnt first and
-// helps; which answer belongs to which prompt comes later and hurts, the more the surer the model is.
-// 50 steps, validated every 5.
+// Held-out rows ask what `world` trains and want another row's answer: what words an answer has is learnt
+// first and helps; which answer belongs to which prompt comes later and hurts, the more the surer the model
+// is. 50 steps, validated every 5.
 v1::TrainStage OverfittingStage(StageWorld& world) {
   world.validation = world.rows;
   for (size_t i = 0; i < world.rows.size(); ++i)
@@ -271,6 +271,19 @@ TEST(TrainTest, EarlyStoppingEndsBeforeTheLastStep) {
   EXPECT_EQ(attempt->outcome.results.at("early_stopped"), 1);
   EXPECT_EQ(attempt->outcome.results.at("steps"), attempt->outcome.results.at("best_step") + 2 * 5);
   EXPECT_LT(attempt->outcome.step, 50);
+}
+
+TEST(TrainTest, ShardsOnTwoThreadsTrainTheBitsOfOne) {
+  StageWorld world;
+  v1::TrainStage stage = SmallStage();
+  stage.set_precision(v1::PRECISION_BF16);
+  stage.clear_validate();
+  const auto one = world.Run(world.TrainTask(stage));
+  at::set_num_threads(2);
+  const auto two = world.Run(world.TrainTask(stage));
+  at::set_num_threads(1);
+  ASSERT_TRUE(one->status.ok() && two->status.ok()) << one->status << two->status;
+  EXPECT_EQ(StageWorld::TensorDigest(*two), StageWorld::TensorDigest(*one));
 }
 
 TEST(TrainTest, AnotherNumericClassIsRefusedWithBothNamed) {

@@ -372,6 +372,17 @@ INSTANTIATE_TEST_SUITE_P(
            f["added_tokens"] = json::array({AddedTokenJson(259, std::string(2000, 'x'), true)});
          },
          "more than the limit of 1024"},
+        {"AddedTogether",
+         [](json& f) {
+           // Each is within its own limit.
+           f["added_tokens"] = json::array();
+           for (int i = 0; i < 8200; ++i) {
+             const std::string number = std::to_string(i);
+             f["added_tokens"].push_back(
+                 AddedTokenJson(259 + i, number + std::string(1024 - number.size(), 'x'), true));
+           }
+         },
+         "its added tokens together have more than the limit of 8 MiB"},
         {"AddedNoContent",
          [](json& f) {
            f["added_tokens"] = json::array({json{{"id", 259}}});

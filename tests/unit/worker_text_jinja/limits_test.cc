@@ -44,6 +44,11 @@ std::string ManySets(int count) {
   return all;
 }
 
+// After `body`, loops without end: steps must still run out.
+std::string ThenEndless(const std::string& body) {
+  return body + "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}";
+}
+
 struct LimitCase {
   std::string name, text, want;
 };
@@ -107,6 +112,23 @@ INSTANTIATE_TEST_SUITE_P(
         {"LargeFormat", "{{ '%99999999d' % 1 }}", "bad width or precision"},
         {"LargePower", "{{ 10 ** 100 }}", "integer overflow"},
         {"LargeProduct", "{{ 9000000000000000000 * 9 }}", "integer overflow"},
+        // Sizes below zero buy nothing.
+        {"NegativeIndent", ThenEndless("{{ 'x' | indent(-9000000000000000000) }}"), kSteps},
+        {"LeastCenter", ThenEndless("{{ 'a'.center(-9223372036854775807 - 1) }}"), kSteps},
+        {"LeastLjust", ThenEndless("{{ 'a'.ljust(-9223372036854775807 - 1) }}"), kSteps},
+        {"LeastRjust", ThenEndless("{{ 'a'.rjust(-9223372036854775807 - 1) }}"), kSteps},
+        {"LeastZfill", ThenEndless("{{ 'a'.zfill(-9223372036854775807 - 1) }}"), kSteps},
+        {"LeastReplace", ThenEndless("{{ 'aa'.replace('a', 'b', -9223372036854775807 - 1) }}"), kSteps},
+        {"NegativeRepeatedText", ThenEndless("{{ 'ab' * -4000000000000000000 }}"), kSteps},
+        {"NegativeRepeatedList", ThenEndless("{{ [1] * -4000000000000000000 }}"), kSteps},
+        {"NegativeSlice",
+         ThenEndless(
+             "{{ 'ab'[-9223372036854775807 - 1:-9223372036854775807 - 1:-9223372036854775807 - 1] }}"),
+         kSteps},
+        {"NegativeJsonIndent", ThenEndless("{{ [1] | tojson(indent=-9223372036854775807 - 1) }}"), kSteps},
+        {"NegativeSplit", ThenEndless("{{ 'a b'.split(' ', -9223372036854775807 - 1) }}"), kSteps},
+        {"EscapedSum", "{{ ('' | safe) + ('&' * 67000000) }}", kText},
+        {"CopiesOfOneArgument", "{% set a = 'x' * 60000000 %}{{ ('{0:.1}' * 100000).format(a) }}", kSteps},
         {"LargeOutput", "{% set x = 'a' * 10000000 %}{% for i in range(100) %}{{ x }}{% endfor %}", kText},
         {"ManyOperators", absl::StrCat("{{ 1", Repeat(" + 1", 5000), " }}"),
          "more than 400 operators in a row"},
@@ -177,6 +199,15 @@ TEST(JinjaLimitTest, TheClockEndsATemplateWhoseStepsAreSlow) {
               testing::HasSubstr("of CPU time; it may loop"));
   Budget budget(-absl::Seconds(1));
   EXPECT_THAT(std::string(budget.Spend(1).message()), testing::HasSubstr("of CPU time; it may loop"));
+}
+
+TEST(JinjaLimitTest, NothingGivesStepsBack) {
+  Budget budget(absl::Hours(1));
+  EXPECT_TRUE(budget.Spend(INT64_MIN).ok());
+  EXPECT_TRUE(budget.SpendText(INT64_MIN).ok());
+  EXPECT_TRUE(budget.Spend(kMaxSteps).ok());
+  for (const int64_t steps : {int64_t{1}, INT64_MIN, INT64_MAX, INT64_MAX})
+    EXPECT_FALSE(budget.Spend(steps).ok());
 }
 
 TEST(JinjaLimitTest, AConversationOfManyMessagesIsFarFromTheLimits) {

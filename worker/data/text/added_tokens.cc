@@ -42,16 +42,16 @@ size_t SpaceAfter(absl::string_view text, size_t at) {
 }  // namespace
 
 AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns) : patterns_(std::move(patterns)) {
-  std::vector<std::vector<std::pair<unsigned char, uint32_t>>> children(1);
+  std::vector<Step> steps;
   for (size_t i = 0; i < patterns_.size(); ++i) {
-    uint32_t state = kRoot;
+    uint32_t state = kRoot, depth = 0;
     for (const char c : patterns_[i].text) {
       const auto byte = static_cast<unsigned char>(c);
       const auto [edge, is_new] =
           edges_.try_emplace(uint64_t{state} << 8 | byte, static_cast<uint32_t>(states_.size()));
+      ++depth;
       if (is_new) {
-        children[state].emplace_back(byte, edge->second);
-        children.emplace_back();
+        steps.push_back({.from = state, .to = edge->second, .depth = depth, .byte = byte});
         states_.emplace_back();
       }
       state = edge->second;
@@ -59,25 +59,22 @@ AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns) : patterns_(
     if (states_[state].pattern < 0) states_[state].pattern = static_cast<int>(i);
     starts_[static_cast<unsigned char>(patterns_[i].text[0])] = true;
   }
-  AddFailures(children);
+  AddFailures(std::move(steps));
 }
 
-void AddedTokenMatcher::AddFailures(
-    const std::vector<std::vector<std::pair<unsigned char, uint32_t>>>& children) {
-  std::vector<uint32_t> queue = {kRoot};
-  for (size_t i = 0; i < queue.size(); ++i) {
-    const uint32_t state = queue[i];
-    for (const auto& [byte, next] : children[state]) {
-      queue.push_back(next);
-      State& found = states_[next];
-      found.fail = state == kRoot ? kRoot : Next(states_[state].fail, byte);
-      if (found.pattern >= 0) {
-        // A match that begins further left than any other: only a longer one from there can replace it.
-        found.fail = kDead;
-      } else if (found.fail != kDead) {
-        // A pattern that ends here and begins later. It counts unless the text goes on along this path.
-        found.pattern = states_[found.fail].pattern;
-      }
+void AddedTokenMatcher::AddFailures(std::vector<Step> steps) {
+  // What a state fails to is less deep.
+  std::stable_sort(steps.begin(), steps.end(),
+                   [](const Step& a, const Step& b) { return a.depth < b.depth; });
+  for (const Step& step : steps) {
+    State& found = states_[step.to];
+    found.fail = step.from == kRoot ? kRoot : Next(states_[step.from].fail, step.byte);
+    if (found.pattern >= 0) {
+      // A match that begins further left than any other: only a longer one from there can replace it.
+      found.fail = kDead;
+    } else if (found.fail != kDead) {
+      // A pattern that ends here and begins later. It counts unless the text goes on along this path.
+      found.pattern = states_[found.fail].pattern;
     }
   }
 }

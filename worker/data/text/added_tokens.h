@@ -57,7 +57,14 @@ class AddedTokenMatcher {
     size_t end = 0;
   };
 
-  void AddFailures(const std::vector<std::vector<std::pair<unsigned char, uint32_t>>>& children);
+  // The edge that made a state.
+  struct Step {
+    uint32_t from = 0, to = 0;
+    uint32_t depth = 0;  // of `to`: bytes read
+    unsigned char byte = 0;
+  };
+
+  void AddFailures(std::vector<Step> steps);
   // The state after `byte`, or kDead.
   uint32_t Next(uint32_t state, unsigned char byte) const;
   // The first match that begins at `at` or behind.

@@ -8,6 +8,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "storage/bounded_json.h"
@@ -145,7 +146,7 @@ absl::StatusOr<Tokens> TokensOf(const TokenizerSpec& spec, bool pieces, int64_t 
   Tokens tokens;
   tokens.texts.resize(rows);
   tokens.types.assign(rows, PieceType::kUnused);
-  absl::flat_hash_set<absl::string_view> seen;
+  absl::flat_hash_set<std::string> seen;
   const auto put = [&](int32_t id, const std::string& text, PieceType type) -> absl::Status {
     if (id >= rows) {
       return absl::InvalidArgumentError(absl::StrCat("gguf: token \"", Excerpt(text), "\" has id ", id,
@@ -161,8 +162,14 @@ absl::StatusOr<Tokens> TokensOf(const TokenizerSpec& spec, bool pieces, int64_t 
     VN_RETURN_IF_ERROR(put(id, text, is_byte ? PieceType::kByte : PieceType::kNormal));
   }
   for (const AddedToken& token : spec.added_tokens) {
+    if (token.special || !pieces) {
+      VN_RETURN_IF_ERROR(
+          put(token.id, token.content, token.special ? PieceType::kControl : PieceType::kUserDefined));
+      continue;
+    }
+    // Readers look for such a token in the text as it was written, and give it out as it stands here.
     VN_RETURN_IF_ERROR(
-        put(token.id, token.content, token.special ? PieceType::kControl : PieceType::kUserDefined));
+        put(token.id, absl::StrReplaceAll(token.content, {{kSpace, " "}}), PieceType::kUserDefined));
   }
   if (pieces && spec.unknown_id.has_value() && *spec.unknown_id < rows) {
     tokens.types[*spec.unknown_id] = PieceType::kUnknown;

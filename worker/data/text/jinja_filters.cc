@@ -107,7 +107,7 @@ Result Indent(const Value& value, const CallArguments& arguments, Budget& budget
   } else {
     VN_ASSIGN_OR_RETURN(const int64_t width, bound.IntOr(0, 4));
     VN_RETURN_IF_ERROR(budget.SpendText(width));
-    indent.assign(static_cast<size_t>(std::max<int64_t>(0, width)), ' ');
+    if (width > 0) indent.assign(static_cast<size_t>(width), ' ');
   }
   const bool blank = bound.GetOr(2, Value::Bool(false)).Truth();
   // Jinja adds a line break so that the last line counts, then drops it with splitlines.

@@ -154,6 +154,8 @@ absl::StatusOr<std::string> FormatValue(const Spec& spec, const Value& value, Bu
                             value.TypeName(), "'"));
   }
   VN_ASSIGN_OR_RETURN(std::string text, Str(value, budget));
+  // It is copied whole, however little of it is shown.
+  VN_RETURN_IF_ERROR(budget.SpendLook(text));
   if (spec.precision >= 0) {
     text.resize(OffsetOf(text, spec.precision));
   }

@@ -112,10 +112,15 @@ absl::StatusOr<Value> Floats(BinaryOperator operation, double a, double b) {
 // Plain text beside Markup is escaped.
 absl::StatusOr<Value> AddTexts(const Value& a, const Value& b, Budget& budget) {
   const bool markup = a.is_markup() || b.is_markup();
-  const auto side = [&](const Value& value) {
-    return markup && !value.is_markup() ? EscapeHtml(value.text()) : value.text();
+  const auto escaped = [&](const Value& value) { return markup && !value.is_markup(); };
+  // A character has at most 5 once it is escaped, as in the filter `escape`.
+  const auto size = [&](const Value& value) {
+    return static_cast<int64_t>(value.text().size()) * (escaped(value) ? 5 : 1);
   };
-  VN_RETURN_IF_ERROR(budget.SpendText(static_cast<int64_t>(a.text().size() + b.text().size())));
+  VN_RETURN_IF_ERROR(budget.SpendText(size(a) + size(b)));
+  const auto side = [&](const Value& value) {
+    return escaped(value) ? EscapeHtml(value.text()) : value.text();
+  };
   if (!markup) return Value::String(absl::StrCat(a.text(), b.text()));
   return Value::String(absl::StrCat(side(a), side(b)), true);
 }

@@ -251,7 +251,8 @@ Result WithoutAffix(const TextCall& call, absl::string_view name, bool prefix) {
 Result Pad(const TextCall& call, absl::string_view name, char where) {
   VN_ASSIGN_OR_RETURN(const BoundArguments bound,
                       BoundArguments::Bind(name, call.arguments, {"width", "fillchar"}, 1));
-  VN_ASSIGN_OR_RETURN(const int64_t width, bound.IntOr(0, 0));
+  VN_ASSIGN_OR_RETURN(int64_t width, bound.IntOr(0, 0));
+  width = std::max<int64_t>(0, width);
   VN_ASSIGN_OR_RETURN(const std::string fill, bound.TextOr(1, where == '0' ? "0" : " "));
   if (CountCharacters(fill) != 1) return Bad("The fill character must be exactly one character long");
   const int64_t missing = width - CountCharacters(call.text());
@@ -422,6 +423,8 @@ absl::StatusOr<std::vector<absl::string_view>> SplitLines(absl::string_view text
 
 absl::StatusOr<std::string> ReplaceText(absl::string_view text, absl::string_view from, absl::string_view to,
                                         int64_t count, Budget& budget) {
+  // Any negative count means all; the least has no predecessor.
+  count = std::max<int64_t>(-1, count);
   std::string out;
   const auto put = [&](absl::string_view piece) -> absl::Status {
     absl::StrAppend(&out, piece);

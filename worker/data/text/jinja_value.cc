@@ -49,13 +49,15 @@ absl::Status CheckUtf8(absl::string_view text) {
 }  // namespace
 
 absl::Status Budget::Spend(int64_t steps) {
-  steps_left_ -= steps;
+  // Sizes come from templates: none may give steps back, nor run over.
+  steps_left_ = steps > steps_left_ ? -1 : steps_left_ - std::max<int64_t>(0, steps);
   if (steps_left_ > next_look_) return absl::OkStatus();
   if (steps_left_ < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("the template takes more than ", kMaxSteps, " steps; ", kSpentMark));
   }
-  next_look_ = steps_left_ - kStepsPerLook;
+  // Not below 0: what is beyond the limit stays below it.
+  next_look_ = std::max<int64_t>(0, steps_left_ - kStepsPerLook);
   if (!time_.Spent()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "the template takes more than ", absl::FormatDuration(time_.limit()), " of CPU time; ", kSpentMark));

@@ -37,7 +37,7 @@ class Budget {
  public:
   explicit Budget(absl::Duration cpu_time = kMaxTime) : time_(cpu_time) {}
 
-  // InvalidArgument: the limit is passed.
+  // InvalidArgument: the limit is passed. A negative amount is none.
   absl::Status Spend(int64_t steps);
   // For making a string of `bytes`, which is also checked against kMaxTextBytes.
   absl::Status SpendText(int64_t bytes);

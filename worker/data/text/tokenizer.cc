@@ -234,6 +234,7 @@ class JsonTokenizer final : public Tokenizer {
   absl::Status AddTokens() {
     CpuBudget budget(SplitBudget(spec_.added_tokens.size() * kMaxAddedTokenBytes));
     std::vector<AddedTokenMatcher::Pattern> raw, normalized;
+    size_t num_bytes = 0;
     for (const AddedToken& token : spec_.added_tokens) {
       const auto id = static_cast<size_t>(token.id);
       const bool is_new = ids_.emplace(token.content, token.id).second;
@@ -244,6 +245,12 @@ class JsonTokenizer final : public Tokenizer {
           return Annotate(status, absl::StrCat("tokenizer.json: added token ", token.content));
       }
       const std::string content(text.text());
+      num_bytes += content.size();
+      if (num_bytes > kMaxAddedTokensBytes) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("tokenizer.json: its added tokens together have more than the limit of ",
+                         kMaxAddedTokensBytes >> 20, " MiB"));
+      }
       tokens_.texts[id] = tokens_.decoder.is_byte_level() ? AddedTokenBytes(content, !is_new) : content;
       tokens_.is_special[id] = token.special;
       if (content.empty()) continue;  // normalised away: it never matches

@@ -24,6 +24,8 @@ inline constexpr int32_t kMaxVocabulary = 2'000'000;  // ids lie below
 inline constexpr size_t kMaxTokenBytes = 64 << 10;
 inline constexpr size_t kMaxAddedTokens = 100'000;
 inline constexpr size_t kMaxAddedTokenBytes = 1 << 10;
+// Of all of them together, normalised: each byte may become a state of the matcher, of some 60 bytes.
+inline constexpr size_t kMaxAddedTokensBytes = size_t{8} << 20;
 
 enum class TokenModelKind { kBpe, kUnigram, kWordPiece, kWordLevel };
 

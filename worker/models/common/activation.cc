@@ -68,6 +68,7 @@ class ActivationFunction final : public torch::autograd::Function<ActivationFunc
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
+    RefuseSecondDerivative("the fused activation");
     const auto saved = context->get_saved_variables();
     const Gradients gradients = Backward(static_cast<Activation>(context->saved_data["activation"].toInt()),
                                          grads[0], saved[0], saved[1]);

@@ -8,6 +8,7 @@
 
 #include "worker/models/common/block_attention.h"
 #include "worker/models/common/query_blocks.h"
+#include "worker/models/common/tile_attention.h"
 #include "worker/models/torch.h"
 
 namespace vernier::models {
@@ -133,9 +134,21 @@ class AttentionFunction final : public torch::autograd::Function<AttentionFuncti
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
+    RefuseSecondDerivative("packed attention");
     const auto saved = context->get_saved_variables();
     const std::vector<int64_t> row_offsets = context->saved_data["row_offsets"].toIntVector();
     const AttentionRule rule = Unpacked(context->saved_data["rule"]);
+    if (TakesTiles(saved[0], rule)) {
+      PackedGradients gradients = TileAttentionBackward({.q_THC = saved[0],
+                                                         .k_TGC = saved[1],
+                                                         .v_TGC = saved[2],
+                                                         .out_THC = saved[3],
+                                                         .log_sum_TH = saved[4],
+                                                         .grad_THC = grads[0].contiguous(),
+                                                         .row_offsets = row_offsets},
+                                                        rule);
+      return {gradients.q_THC, gradients.k_TGC, gradients.v_TGC, at::Tensor(), at::Tensor()};
+    }
     tensor_list out;
     for (int i = 0; i < 3; ++i) out.push_back(at::empty(saved[i].sizes(), saved[i].options()));
     ForRows(row_offsets, [&](int64_t begin, int64_t length) {

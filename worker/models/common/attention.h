@@ -2,9 +2,10 @@
 // row's result is a pure function of that row: whatever else is packed with it changes no bit.
 //
 // Letters   T tokens, H query heads, G key-value heads (H a multiple of G), C numbers per head.
-// Speed     Rows are computed by block_attention.h, one after the other: work grows with tokens x window.
-// What
-//           goes on after cached tokens takes LibTorch's flash kernel, or the former where scores are capped.
+// Speed     Work grows with tokens x window, memory with tokens. Forward, and over a cache: LibTorch's flash
+//           kernel, or block_attention.h where scores are capped or a window is shorter than the row.
+//           Backward: tile_attention.h where the processor has tiles, else block_attention.h, or the flash
+//           kernel for long rows.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -102,10 +102,11 @@ VN_INLINE void ForVectors(int64_t width, const Body& body) {
   ](auto* p, Floats v) __attribute__((always_inline)) { StoreSome(p + i, v, width - i); });
 }
 
-// e^x to two units in the last place, within the range of normal numbers; what is not a number becomes one.
+// e^x to two units in the last place, within the range of normal numbers; what is not a number stays none (it
+// is neither greater nor less).
 VN_INLINE Floats Exp(Floats x) {
-  x = x < 88.0f ? x : Floats{} + 88.0f;
-  x = x > -87.0f ? x : Floats{} - 87.0f;
+  x = x > 88.0f ? Floats{} + 88.0f : x;
+  x = x < -87.0f ? Floats{} - 87.0f : x;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to whole numbers
   const Floats n = (x * 1.44269504f + kRound) - kRound;
   const Floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;

@@ -73,6 +73,7 @@ class NormFunction final : public torch::autograd::Function<NormFunction> {
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
+    RefuseSecondDerivative("the fused RMS norm");
     const auto saved = context->get_saved_variables();
     const Gradients gradients = Backward(grads[0], {}, saved[0], saved[1], saved[2],
                                          context->needs_input_grad(0), context->needs_input_grad(1));
@@ -96,6 +97,7 @@ class SumFunction final : public torch::autograd::Function<SumFunction> {
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
+    RefuseSecondDerivative("the fused RMS norm");
     const auto saved = context->get_saved_variables();
     const size_t num_parts = static_cast<size_t>(context->saved_data["num_parts"].toInt());
     bool want_x = false;

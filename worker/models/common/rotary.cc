@@ -51,6 +51,7 @@ class RotaryFunction final : public torch::autograd::Function<RotaryFunction> {
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
+    RefuseSecondDerivative("the rotary embedding");
     const auto saved = context->get_saved_variables();
     const at::Tensor grad =
         Turn(grads[0], {saved[0], saved[1], context->saved_data["head_dim"].toInt()}, -1.0f);

@@ -29,9 +29,14 @@
 namespace vernier::stages {
 namespace {
 
-// Models above this are compared in bf16, which needs no copy of a bf16 file: 4 bytes a parameter are too
-// many.
+// Models whose copy in fp32 is larger are compared in bf16, which needs no copy of a bf16 file: 4 bytes a
+// parameter are too many.
 constexpr int64_t kMaxFp32Bytes = int64_t{4} << 30;
+
+// An export that does less of what the adapter does has lost it. What it does is told from rounding where it
+// moves the logits by a tenth of the tolerance at least.
+constexpr double kLeastCarried = 0.5;
+constexpr double kLeastMoved = 0.1;
 
 storage::GgufFloat FloatOf(v1::GgufType type) {
   if (type == v1::GGUF_TYPE_F32) return storage::GgufFloat::kF32;
@@ -69,6 +74,9 @@ class Export {
   storage::GgufMetadata Names() const;
   absl::StatusOr<ServeProbe> ProbeFolder(const std::string& folder) const;
   absl::Status Publish(ArtifactWriter& writer, Checked checked);
+  // That the profile still has the adapter; adds what it found to the manifest's `check`.
+  absl::Status CheckAdapter(absl::string_view profile, const Checked& checked, nlohmann::json& check);
+  void KeepResultsOfEarlierAttempts();
 
   const StageContext& context_;
   const v1::ExportTask& task_;
@@ -84,6 +92,7 @@ class Export {
   ProbeRows rows_;
   std::string rows_from_;
   ServeProbe trained_;
+  std::optional<ServeProbe> without_adapter_;
   int64_t num_published_ = 0;
 };
 
@@ -97,8 +106,8 @@ absl::Status Export::Tell(absl::string_view phase, int64_t bytes, int64_t total_
 }
 
 absl::Status Export::Load() {
-  VN_ASSIGN_OR_RETURN(const int64_t bytes, WeightBytes(context_.store, task_.model_key()));
-  compute_ = bytes > kMaxFp32Bytes ? at::kBFloat16 : at::kFloat;
+  VN_ASSIGN_OR_RETURN(const int64_t copied, Fp32CopyBytes(context_.store, task_.model_key()));
+  compute_ = copied > kMaxFp32Bytes ? at::kBFloat16 : at::kFloat;
   ReportStart(context_, compute_ == at::kFloat ? v1::PRECISION_FP32 : v1::PRECISION_BF16);
   VN_RETURN_IF_ERROR(Tell("loading", 0, 0));
   VN_ASSIGN_OR_RETURN(BaseModel base, LoadBaseModel(context_.store, task_.model_key(), compute_));
@@ -134,7 +143,49 @@ absl::Status Export::Load() {
   const models::Overlay bare;
   const models::Overlay& overlay = adapter_.tuning != nullptr ? *adapter_.tuning : bare;
   VN_ASSIGN_OR_RETURN(trained_, ProbeLogits(*base_->model, overlay, rows_));
+  if (adapter_.tuning != nullptr) {
+    VN_ASSIGN_OR_RETURN(without_adapter_, ProbeLogits(*base_->model, bare, rows_));
+  }
   return absl::OkStatus();
+}
+
+absl::Status Export::CheckAdapter(absl::string_view profile, const Checked& checked, nlohmann::json& check) {
+  if (!without_adapter_.has_value()) return absl::OkStatus();
+  const double moved = RelativeDifference(trained_, *without_adapter_);
+  check["adapter_moves"] = moved;
+  if (moved < kLeastMoved * checked.tolerance) {
+    const std::string why =
+        absl::StrCat("the adapter moves the logits by ", moved,
+                     " (relative), too little to be told from rounding (tolerance ", checked.tolerance, ")");
+    check["adapter_not_checked"] = why;
+    context_.events.ReportLog(
+        "warning", absl::StrCat("profile ", profile, ": ", why, "; that it is there was not checked"));
+    return absl::OkStatus();
+  }
+  const double carried = CarriedShare(*without_adapter_, trained_, checked.served);
+  check["adapter_carried"] = carried;
+  if (carried >= kLeastCarried) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("profile ", profile, ": reloaded, it does ", carried,
+                                          " of what the adapter does to the logits, which moves them by ",
+                                          moved,
+                                          " (relative): it has lost the adapter; it is not published"));
+}
+
+// What earlier attempts published is in their manifests: the results of a stage are of all its profiles.
+void Export::KeepResultsOfEarlierAttempts() {
+  for (const std::string& key : task_.done_keys()) {
+    const auto manifest = storage::ReadManifest(context_.store, key, kArtifactFormat, kArtifactVersion);
+    if (!manifest.ok()) {
+      context_.events.ReportLog(
+          "warning", absl::StrCat("results lack one of an earlier attempt: ", manifest.status().message()));
+      continue;
+    }
+    const auto check = manifest->fields.find("serve_check");
+    if (check == manifest->fields.end() || !check->is_object()) continue;
+    const auto difference = check->find("relative_difference");
+    if (difference == check->end() || !difference->is_number()) continue;
+    outcome_.results[absl::StrCat(TextField(*manifest, "kind"), "_difference")] = difference->get<double>();
+  }
 }
 
 absl::Status Export::Publish(ArtifactWriter& writer, Checked checked) {
@@ -145,6 +196,12 @@ absl::Status Export::Publish(ArtifactWriter& writer, Checked checked) {
         absl::StrCat("profile ", profile, ": reloaded, its logits differ from the trainer's by ", difference,
                      " (relative), the tolerance is ", checked.tolerance, "; it is not published"));
   }
+  nlohmann::json check = {{"relative_difference", difference},
+                          {"tolerance", checked.tolerance},
+                          {"rows", trained_.num_rows},
+                          {"rows_from", rows_from_},
+                          {"positions", trained_.logits_NV.size(0)}};
+  VN_RETURN_IF_ERROR(CheckAdapter(profile, checked, check));
   context_.faults.At(trainer::FaultPoint::kBeforePublish, ++num_published_);
   nlohmann::json& fields = checked.fields;
   fields["source"] = task_.source();
@@ -153,11 +210,7 @@ absl::Status Export::Publish(ArtifactWriter& writer, Checked checked) {
   fields["base_name"] = task_.model_name();
   fields["adapter_key"] = task_.adapter_key();
   fields["numeric_class"] = NumericClassOf(compute_).ToString();
-  fields["serve_check"] = {{"relative_difference", difference},
-                           {"tolerance", checked.tolerance},
-                           {"rows", trained_.num_rows},
-                           {"rows_from", rows_from_},
-                           {"positions", trained_.logits_NV.size(0)}};
+  fields["serve_check"] = std::move(check);
   VN_ASSIGN_OR_RETURN(v1::Artifact artifact, writer.Commit(fields));
   outcome_.results[absl::StrCat(profile, "_difference")] = difference;
   v1::TaskEvent event;
@@ -246,6 +299,7 @@ absl::Status Export::ExportGguf() {
 
 absl::Status Export::Run() {
   const Stopwatch all;
+  KeepResultsOfEarlierAttempts();
   VN_RETURN_IF_ERROR(Load());
   auto* const lora = dynamic_cast<adapters::Lora*>(adapter_.tuning.get());
   const bool wants_lora = Wants("gguf") && is_lora_gguf();

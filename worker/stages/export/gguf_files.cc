@@ -100,7 +100,14 @@ absl::Status CompareTokenizers(const data::Tokenizer& wanted, const std::string&
     const auto want = wanted.Encode(text);
     const auto got = read->Encode(text);
     if (!want.ok()) continue;
-    if (got.ok() && got->ids == want->ids) continue;
+    if (got.ok() && got->ids == want->ids) {
+      const std::string wanted_text = wanted.Decode(want->ids, /*skip_special=*/false);
+      const std::string text_read = read->Decode(want->ids, /*skip_special=*/false);
+      if (text_read == wanted_text) continue;
+      return absl::InternalError(absl::StrCat("profile gguf: its tokenizer makes \"", Excerpt(text_read),
+                                              "\" of the tokens of \"", Excerpt(wanted_text),
+                                              "\"; it is not published"));
+    }
     return absl::InternalError(
         absl::StrCat("profile gguf: its tokenizer cuts \"", Excerpt(text), "\" into ",
                      got.ok() ? absl::StrJoin(got->ids, " ") : std::string(got.status().message()),

@@ -39,8 +39,8 @@ class ImportedGguf {
 // Below $TMPDIR; takes 4 bytes a parameter there. ResourceExhausted: no space.
 absl::StatusOr<ImportedGguf> ImportGguf(storage::ObjectStore& store, const ArtifactWriter& writer);
 
-// Whether the tokenizer in `folder` cuts the probe texts as `wanted` does. Internal: it does not; shows the
-// text.
+// Whether the tokenizer in `folder` cuts and puts together the probe texts as `wanted` does. Internal: it
+// does not; shows the text.
 absl::Status CompareTokenizers(const data::Tokenizer& wanted, const std::string& folder);
 
 }  // namespace vernier::stages

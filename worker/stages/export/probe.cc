@@ -59,6 +59,12 @@ ProbeRows ChooseProbeRows(storage::ObjectStore& store, const std::string& prepar
   return rows;
 }
 
+double CarriedShare(const ServeProbe& without, const ServeProbe& trained, const ServeProbe& served) {
+  const at::Tensor wanted = (trained.logits_NV - without.logits_NV).flatten();
+  const at::Tensor got = (served.logits_NV - without.logits_NV).flatten();
+  return wanted.dot(got).item<double>() / wanted.dot(wanted).item<double>();
+}
+
 double ToleranceOfAdapter(at::ScalarType compute) { return AtLeastOf(kSameNumbers, compute); }
 
 double ToleranceOfWeights(storage::Dtype coarsest, at::ScalarType compute) {

@@ -19,6 +19,11 @@ ProbeRows ChooseProbeRows(storage::ObjectStore& store, const std::string& prepar
                           const data::Tokenizer& tokenizer, const models::ModelConfig& config,
                           std::string* from);
 
+// The share of what an adapter does to the logits that an export does as well: 1 all of it, 0 nothing, also
+// where rounding moves them further than the adapter does, because it moves them elsewhere. `without`: of the
+// model without the adapter. NaN where the adapter does nothing or a number is not finite.
+double CarriedShare(const ServeProbe& without, const ServeProbe& trained, const ServeProbe& served);
+
 // Relative difference of logits that rounding explains. The same numbers in the same order of operations;
 // weights merged before they are used; weights rounded to a type on the way.
 double ToleranceOfAdapter(at::ScalarType compute);

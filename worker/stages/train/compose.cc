@@ -1,7 +1,9 @@
 #include "worker/stages/train/compose.h"
 
+#include <ATen/Parallel.h>
 #include <google/protobuf/text_format.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -125,8 +127,12 @@ absl::StatusOr<TrainSetup> Compose(const StageContext& context) {
                           return ContinueAdapter(model, *start.tuning, stage.tuning(), seed);
                         }));
   }
+  // In fp32 operations take so long that threads share each of them well.
+  const int max_lanes = precision.dtype == at::kBFloat16
+                            ? std::min(at::get_num_threads(), setup.plan->options().virtual_shards)
+                            : 1;
   VN_ASSIGN_OR_RETURN(setup.run, trainer::TorchCall("run", [&] {
-                        return trainer::Run::Create(model, std::move(tuning), stage);
+                        return trainer::Run::Create(model, std::move(tuning), stage, max_lanes);
                       }));
   setup.identity = {{"numeric_class", setup.numeric_class},
                     {"base_digest", setup.base->digest},

@@ -1,5 +1,7 @@
 #include "worker/stages/train/stepper.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -12,7 +14,6 @@
 #include "worker/optim/schedule.h"
 #include "worker/stages/forward_rows.h"
 #include "worker/trainer/labelled_batch.h"
-#include "worker/trainer/shard_tree.h"
 
 namespace vernier::stages {
 namespace {
@@ -24,7 +25,7 @@ constexpr size_t kMaxNamedRows = 20;
 absl::Status Stepper::Compute(const data::GlobalBatch& batch) {
   sums_.assign(batch.rows.size(), {});
   const double scale = 1.0 / batch.total_weight;
-  const auto leaf = [&](int shard, trainer::FlatGradient& gradient) -> absl::Status {
+  const auto leaf = [&](int lane, int shard, trainer::FlatGradient& gradient) -> absl::Status {
     std::vector<objectives::LabelledBatch> micro_batches;
     for (const data::MicroBatch& micro_batch : batch.shards[shard].micro_batches) {
       micro_batches.push_back(
@@ -32,7 +33,7 @@ absl::Status Stepper::Compute(const data::GlobalBatch& batch) {
       micro_batches.back().tokens.checkpointed_layers = options_.checkpointed_layers;
     }
     std::vector<objectives::RowSums> computed;
-    VN_RETURN_IF_ERROR(run_.ForwardBackward(micro_batches, scale, gradient, computed));
+    VN_RETURN_IF_ERROR(run_.ForwardBackward(micro_batches, scale, gradient, computed, lane));
     size_t next = 0;
     for (const data::MicroBatch& micro_batch : batch.shards[shard].micro_batches) {
       for (const data::PlannedRow& row : micro_batch.rows) sums_[row.index_in_batch] = computed.at(next++);
@@ -40,7 +41,10 @@ absl::Status Stepper::Compute(const data::GlobalBatch& batch) {
     VN_CHECK(next == computed.size());
     return absl::OkStatus();
   };
-  VN_RETURN_IF_ERROR(trainer::SumShardTree(0, static_cast<int>(batch.shards.size()), leaf, gradient_));
+  const int num_lanes = data::NumLanes(batch, std::min(run_.num_lanes(), at::get_num_threads()),
+                                       plan_.options().micro_batch_tokens);
+  VN_RETURN_IF_ERROR(
+      trainer::SumShardsInLanes(lanes_, num_lanes, static_cast<int>(batch.shards.size()), leaf, gradient_));
   if (faults_.At(trainer::FaultPoint::kAfterBackward, batch.step + 1)) {
     gradient_[0] = std::numeric_limits<float>::quiet_NaN();
   }

@@ -11,6 +11,7 @@
 #include "worker/data/prepared_data.h"
 #include "worker/objectives/objective.h"
 #include "worker/trainer/fault_hooks.h"
+#include "worker/trainer/lanes.h"
 #include "worker/trainer/run.h"
 
 namespace vernier::stages {
@@ -60,6 +61,7 @@ class Stepper {
   const trainer::FaultHooks& faults_;
   const Options options_;
   trainer::FlatGradient gradient_;
+  trainer::Lanes lanes_;
   std::vector<objectives::RowSums> sums_;  // [rows of the batch], in batch order
 };
 
