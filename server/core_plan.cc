@@ -93,28 +93,24 @@ std::optional<plan::Rate> MeasuredBy(const JobRecord& record, int index, const p
                     absl::StrCat(record.job().name(), " stage \"", stage.id(), "\", ", steps, " steps")};
 }
 
-// The newest measurement of a device; of the other tuning method where there is none of the same.
+// The newest measurement of a device by the same sort of tuning: whole models spend their time on optimiser
+// steps that an adapter does not have, and shards of adapters are computed at once.
 plan::RateFn RatesOf(const State& state, absl::string_view tenant) {
   return [&state, tenant = std::string(tenant)](const plan::Device& device, bool bf16,
                                                 bool full) -> std::optional<plan::Rate> {
-    std::optional<plan::Rate> other;
     int looked_at = 0;
     const std::map<uint64_t, std::string>& all = state.all_jobs();
     for (auto it = all.rbegin(); it != all.rend() && looked_at < kMaxJobsBack; ++it, ++looked_at) {
       const JobRecord& record = *state.Find(it->second);
       if (record.tenant() != tenant) continue;
       for (int i = record.stages_size(); i-- > 0;) {
-        if (!record.job().spec().stages(i).has_train()) continue;
-        const bool same = record.job().spec().stages(i).train().tuning().has_full() == full;
-        if (!same && other.has_value()) continue;
+        const v1::Stage& stage = record.job().spec().stages(i);
+        if (!stage.has_train() || stage.train().tuning().has_full() != full) continue;
         std::optional<plan::Rate> rate = MeasuredBy(record, i, device, bf16);
-        if (!rate.has_value() || rate->flops_per_second <= 0) continue;
-        if (same) return rate;
-        rate->basis = absl::StrCat(rate->basis, " (of ", full ? "an adapter" : "full tuning", ")");
-        other = std::move(rate);
+        if (rate.has_value() && rate->flops_per_second > 0) return rate;
       }
     }
-    return other;
+    return std::nullopt;
   };
 }
 

@@ -19,6 +19,8 @@ constexpr int64_t kMiB = int64_t{1} << 20;
 constexpr int64_t kProcess = 190 * kMiB;
 // What the allocator holds beyond what is in use, as a share of what comes and goes within a step.
 constexpr double kFragmentation = 0.06;
+// The same where shards are computed at once: what one frees lies between what others hold.
+constexpr double kSharedFragmentation = 0.08;
 // Layers' worth of memory that checkpointing leaves held: what a layer frees lies between the inputs that
 // stay.
 constexpr int64_t kHeldLayers = 6;
@@ -131,7 +133,8 @@ MemoryPlan MemoryOf(const v1::ModelShape& shape, const v1::TrainStage& stage, co
     table.Add("step_scratch", std::max({at_once.lanes * scratch.loss, scratch.layer, scratch.layer + again}),
               "logits of a chunk, or gradients within a layer");
     table.Add("allocator",
-              std::llround(kFragmentation * static_cast<double>(activations)) +
+              std::llround((kFragmentation + (at_once.lanes > 1 ? kSharedFragmentation : 0.0)) *
+                           static_cast<double>(activations)) +
                   std::min(checkpointed_layers, kHeldLayers) * kept.layer_per_token * tokens,
               "held, but not in use");
   };

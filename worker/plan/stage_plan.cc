@@ -111,7 +111,8 @@ absl::StatusOr<v1::StagePlan> PlanTrain(const StageFacts& facts, absl::Span<cons
                                 std::max(1.0, training));
       row.set_rate_basis(known->basis);
     } else {
-      row.set_rate_basis("unknown until a first job has run there");
+      row.set_rate_basis(absl::StrCat("unknown until a first job has run there in ", row.precision(),
+                                      facts.stage.tuning().has_full() ? ", training all weights" : ""));
     }
     if (row.fits() && (!chosen.has_value() || checkpointed < plan.devices(*chosen).checkpointed_layers())) {
       chosen = i;

@@ -196,7 +196,7 @@ TEST_F(StagePlanTest, MemoryThatIsNotToldFitsAnything) {
 TEST_F(StagePlanTest, TimeIsUnknownUntilSomethingWasMeasured) {
   const v1::StagePlan plan = Plan(Stage(), {24000});
   EXPECT_EQ(plan.devices(0).seconds(), 0);
-  EXPECT_EQ(plan.devices(0).rate_basis(), "unknown until a first job has run there");
+  EXPECT_EQ(plan.devices(0).rate_basis(), "unknown until a first job has run there in bf16");
 }
 
 TEST_F(StagePlanTest, TimeIsWorkOverTheMeasuredRate) {
