@@ -33,7 +33,7 @@ CodeRule RuleOf(absl::StatusCode code) {
 // An operator needs minutes, a try costs a start and the steps up to the next checkpoint.
 constexpr absl::Duration kHinderedBackoff = absl::Seconds(10);
 
-RetryDecision Counted(RetryDecision decision, const AttemptEnd& end, const AttemptHistory& history) {
+RetryDecision WithAttempt(RetryDecision decision, const AttemptEnd& end, const AttemptHistory& history) {
   const int attempts =
       (history.progressed ? 0 : history.attempts_without_progress) + (history.progressed ? 0 : 1);
   decision.counts = !history.progressed;
@@ -61,8 +61,9 @@ RetryDecision DecideRetry(const AttemptEnd& end, const AttemptHistory& history) 
             .reason = absl::StrCat(end.message, "; it waits for that and starts again")};
   }
   if (end.cause == Cause::kLost) {
-    return Counted({.action = NextAction::kRetry, .reason = absl::StrCat(end.message, "; it starts again")},
-                   end, history);
+    return WithAttempt(
+        {.action = NextAction::kRetry, .reason = absl::StrCat(end.message, "; it starts again")}, end,
+        history);
   }
   if (!history.last_error.empty() && history.last_error == end.message &&
       history.last_error_step == end.step) {
@@ -71,12 +72,13 @@ RetryDecision DecideRetry(const AttemptEnd& end, const AttemptHistory& history) 
   }
   const CodeRule rule = RuleOf(end.code);
   if (rule.action == NextAction::kFail) return {.action = NextAction::kFail, .reason = end.message};
-  return Counted({.action = rule.action,
-                  .backoff = rule.backoff,
-                  .reason = absl::StrCat(end.message, rule.action == NextAction::kRetryFromPreviousCheckpoint
-                                                          ? "; it starts again from the checkpoint before"
-                                                          : "; it starts again")},
-                 end, history);
+  return WithAttempt(
+      {.action = rule.action,
+       .backoff = rule.backoff,
+       .reason = absl::StrCat(end.message, rule.action == NextAction::kRetryFromPreviousCheckpoint
+                                               ? "; it starts again from the checkpoint before"
+                                               : "; it starts again")},
+      end, history);
 }
 
 }  // namespace vernier::scheduler

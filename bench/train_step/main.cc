@@ -44,6 +44,7 @@ struct Options {
   int rank = 16;
   double dropout = 0.0;
   int shards = 4;
+  bool lanes = true;
   int64_t micro_batch_tokens = 2048;
 };
 
@@ -116,9 +117,7 @@ absl::Status Main(const Options& options) {
                       adapters::CreateTuning(*model, stage.tuning(), kSeed));
   VN_ASSIGN_OR_RETURN(const std::unique_ptr<trainer::Run> run,
                       trainer::Run::Create(*model, std::move(tuning), stage,
-                                           trainer::ChoosePrecision(precision).dtype == at::kBFloat16
-                                               ? std::min(options.threads, options.shards)
-                                               : 1));
+                                           options.lanes ? std::min(options.threads, options.shards) : 1));
   const std::vector<int64_t> lengths =
       Lengths(options, int64_t{options.rows} * (options.steps + 1), model->config().max_positions);
   VN_ASSIGN_OR_RETURN(const data::BatchPlan plan,
@@ -192,6 +191,7 @@ int main(int argc, char** argv) {
   app.add_option("--dropout", options.dropout)->check(CLI::Range(0.0, 0.99));
   app.add_option("--shards", options.shards);
   app.add_option("--micro-batch-tokens", options.micro_batch_tokens);
+  app.add_option("--lanes", options.lanes, "Shards at once, each on a thread; 0: one after the other");
   CLI11_PARSE(app, argc, argv);
   vernier::trainer::EnsureNumericEnvironment(options.threads, argv);
   const absl::Status status = vernier::bench::Main(options);

@@ -192,8 +192,8 @@ absl::StatusOr<Batches> BatchesOf(const v1::DataReport* report, int64_t num_rows
   return batches;
 }
 
-Batches::AtOnce AtOnceOn(const Batches& batches, const v1::TrainStage& stage, bool bf16, int threads) {
-  if (!bf16 || stage.tuning().has_full()) return {batches.largest_micro_batch, 1};
+Batches::AtOnce AtOnceOn(const Batches& batches, const v1::TrainStage& stage, int threads) {
+  if (stage.tuning().has_full()) return {batches.largest_micro_batch, 1};
   if (stage.threads() > 0) threads = stage.threads();
   const int last = static_cast<int>(batches.at_once.size());
   return batches.at_once[std::clamp(threads, 1, last) - 1];

@@ -19,7 +19,7 @@ struct Batches {
   double labelled_share = 1.0;      // of tokens
   int64_t largest_micro_batch = 0;  // tokens, padding included
   int64_t longest_row = 0;
-  // What is in memory at once where adapters train in bf16 and several threads compute shards side by side
+  // What is in memory at once where adapters train and several threads compute shards side by side
   // (data::NumLanes): element t - 1 for t threads; the last one for more. Never empty.
   struct AtOnce {
     int64_t tokens = 0;  // padding included
@@ -37,6 +37,6 @@ absl::StatusOr<Batches> BatchesOf(const v1::DataReport* report, int64_t num_rows
                                   uint64_t seed);
 
 // That of a stage on `threads` CPU threads.
-Batches::AtOnce AtOnceOn(const Batches& batches, const v1::TrainStage& stage, bool bf16, int threads);
+Batches::AtOnce AtOnceOn(const Batches& batches, const v1::TrainStage& stage, int threads);
 
 }  // namespace vernier::plan

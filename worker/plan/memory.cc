@@ -110,7 +110,7 @@ MemoryPlan MemoryOf(const v1::ModelShape& shape, const v1::TrainStage& stage, co
   // A checkpoint is written from a copy while training goes on.
   const int64_t snapshot = (1 + moments) * trained * kFp32Bytes;
 
-  const Batches::AtOnce at_once = AtOnceOn(batches, stage, bf16, threads);
+  const Batches::AtOnce at_once = AtOnceOn(batches, stage, threads);
   const int64_t tokens = at_once.tokens;
   const int64_t labelled = std::min<int64_t>(
       tokens, std::llround(1.25 * batches.labelled_share * static_cast<double>(tokens)) + 1);

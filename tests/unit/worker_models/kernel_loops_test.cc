@@ -64,7 +64,7 @@ void ExpectNear(const std::vector<T>& got, const std::vector<T>& want, const cha
 }
 
 template <typename T>
-class KernelLoopsTest : public testing::Test {
+class KernelLoopsTest : public ::testing::Test {
  protected:
   // Calls body(loops of a set, plain loops) for each set but the plain one.
   template <typename Body>
@@ -80,7 +80,7 @@ class KernelLoopsTest : public testing::Test {
   }
 };
 
-using Types = testing::Types<float, c10::BFloat16>;
+using Types = ::testing::Types<float, c10::BFloat16>;
 TYPED_TEST_SUITE(KernelLoopsTest, Types);
 
 TYPED_TEST(KernelLoopsTest, Norms) {
@@ -207,7 +207,7 @@ TYPED_TEST(KernelLoopsTest, AttentionScores) {
     for (const int64_t keys : {1, 16, 33, 40}) {
       for (const int64_t window : {0, 5, 20}) {
         for (const float cap : {0.0f, 1.5f}) {
-          SCOPED_TRACE(testing::Message() << keys << " keys, window " << window << ", cap " << cap);
+          SCOPED_TRACE(::testing::Message() << keys << " keys, window " << window << ", cap " << cap);
           const ScoreShape shape = {.num_rows = 2 * keys,
                                     .num_keys = keys,
                                     .head_dim = 24,
@@ -247,7 +247,7 @@ TYPED_TEST(KernelLoopsTest, WhatIsNotANumberStaysNone) {
     const Loops<T> loops = LoopsOf<T>(set);
     for (const float cap : {0.0f, 1.5f}) {
       for (const int64_t broken : {int64_t{3}, int64_t{32}, int64_t{-1}}) {  // -1: all of them
-        SCOPED_TRACE(testing::Message()
+        SCOPED_TRACE(::testing::Message()
                      << "set " << static_cast<int>(set) << ", cap " << cap << ", at " << broken);
         std::vector<T> logits = Random<T>(33, 1);
         std::vector<float> scores = Random<float>(33, 2);

@@ -29,18 +29,17 @@ TEST(BatchesTest, AMicroBatchIsNoLargerThanAskedFor) {
   EXPECT_EQ(Of(RowsOf(160, 100), "micro_batch_tokens: 64").largest_micro_batch, 100) << "a row is never cut";
 }
 
-TEST(BatchesTest, ThreadsComputeShardsAtOnceWhereAdaptersTrainInBf16) {
+TEST(BatchesTest, ThreadsComputeShardsAtOnceWhereAdaptersTrain) {
   const v1::TrainStage lora = Stage(""), full = Stage("tuning { full {} }");
   const Batches batches = Of(RowsOf(160, 100));  // 4 shards of 400
-  EXPECT_EQ(AtOnceOn(batches, lora, /*bf16=*/true, 1).tokens, 400);
-  EXPECT_EQ(AtOnceOn(batches, lora, /*bf16=*/true, 2).tokens, 800);
-  EXPECT_EQ(AtOnceOn(batches, lora, /*bf16=*/true, 2).lanes, 2);
-  EXPECT_EQ(AtOnceOn(batches, lora, /*bf16=*/true, 100).tokens, 1600);
-  EXPECT_EQ(AtOnceOn(batches, lora, /*bf16=*/false, 2).tokens, 400);
-  EXPECT_EQ(AtOnceOn(batches, full, /*bf16=*/true, 2).tokens, 400);
-  EXPECT_EQ(AtOnceOn(batches, Stage("threads: 1"), /*bf16=*/true, 2).tokens, 400) << "the stage's own number";
+  EXPECT_EQ(AtOnceOn(batches, lora, 1).tokens, 400);
+  EXPECT_EQ(AtOnceOn(batches, lora, 2).tokens, 800);
+  EXPECT_EQ(AtOnceOn(batches, lora, 2).lanes, 2);
+  EXPECT_EQ(AtOnceOn(batches, lora, 100).tokens, 1600);
+  EXPECT_EQ(AtOnceOn(batches, full, 2).tokens, 400);
+  EXPECT_EQ(AtOnceOn(batches, Stage("threads: 1"), 2).tokens, 400) << "the stage's own number";
   const Batches narrow = Of(RowsOf(160, 100), "micro_batch_tokens: 500");
-  EXPECT_EQ(AtOnceOn(narrow, lora, /*bf16=*/true, 2).tokens, 400) << "two would be 800";
+  EXPECT_EQ(AtOnceOn(narrow, lora, 2).tokens, 400) << "two would be 800";
 }
 
 TEST(BatchesTest, MaxStepsAndEpochsCount) {

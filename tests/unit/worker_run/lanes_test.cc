@@ -12,7 +12,7 @@
 namespace vernier::trainer {
 namespace {
 
-class LanesTest : public testing::Test {
+class LanesTest : public ::testing::Test {
  protected:
   void SetUp() override { at::set_num_threads(4); }
   void TearDown() override { at::set_num_threads(1); }

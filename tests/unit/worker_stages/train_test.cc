@@ -276,14 +276,16 @@ TEST(TrainTest, EarlyStoppingEndsBeforeTheLastStep) {
 TEST(TrainTest, ShardsOnTwoThreadsTrainTheBitsOfOne) {
   StageWorld world;
   v1::TrainStage stage = SmallStage();
-  stage.set_precision(v1::PRECISION_BF16);
   stage.clear_validate();
-  const auto one = world.Run(world.TrainTask(stage));
-  at::set_num_threads(2);
-  const auto two = world.Run(world.TrainTask(stage));
-  at::set_num_threads(1);
-  ASSERT_TRUE(one->status.ok() && two->status.ok()) << one->status << two->status;
-  EXPECT_EQ(StageWorld::TensorDigest(*two), StageWorld::TensorDigest(*one));
+  for (const v1::Precision precision : {v1::PRECISION_FP32, v1::PRECISION_BF16}) {
+    stage.set_precision(precision);
+    const auto one = world.Run(world.TrainTask(stage));
+    at::set_num_threads(2);
+    const auto two = world.Run(world.TrainTask(stage));
+    at::set_num_threads(1);
+    ASSERT_TRUE(one->status.ok() && two->status.ok()) << one->status << two->status;
+    EXPECT_EQ(StageWorld::TensorDigest(*two), StageWorld::TensorDigest(*one));
+  }
 }
 
 TEST(TrainTest, AnotherNumericClassIsRefusedWithBothNamed) {

@@ -42,7 +42,9 @@ struct Call {
 };
 
 // Queries in a call of a windowed row: the longer, the fewer calls and the more masked scores.
-int64_t BlockOf(int64_t window) { return std::clamp<int64_t>(window, kMinWindowBlock, kMaxWindowBlock); }
+int64_t WindowBlockOf(int64_t window) {
+  return std::clamp<int64_t>(window, kMinWindowBlock, kMaxWindowBlock);
+}
 
 // Calls body(Call) for the `num_new` tokens of a row that follow `past` others. Only rows with a window that
 // is shorter than they take more than one call.
@@ -59,7 +61,7 @@ void ForCalls(int64_t num_new, int64_t past, int64_t window, const at::TensorOpt
     body(call);
     return;
   }
-  const int64_t block = std::min(BlockOf(window), num_new);
+  const int64_t block = std::min(WindowBlockOf(window), num_new);
   // Of a block that sees all of its keys' window - 1 tokens before it; blocks at a row's start see fewer.
   at::Tensor hidden;
   if (block > 1) {

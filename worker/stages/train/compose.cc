@@ -127,10 +127,7 @@ absl::StatusOr<TrainSetup> Compose(const StageContext& context) {
                           return ContinueAdapter(model, *start.tuning, stage.tuning(), seed);
                         }));
   }
-  // In fp32 operations take so long that threads share each of them well.
-  const int max_lanes = precision.dtype == at::kBFloat16
-                            ? std::min(at::get_num_threads(), setup.plan->options().virtual_shards)
-                            : 1;
+  const int max_lanes = std::min(at::get_num_threads(), setup.plan->options().virtual_shards);
   VN_ASSIGN_OR_RETURN(setup.run, trainer::TorchCall("run", [&] {
                         return trainer::Run::Create(model, std::move(tuning), stage, max_lanes);
                       }));
