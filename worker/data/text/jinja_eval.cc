@@ -15,8 +15,8 @@ absl::Status Bad(absl::string_view reason) { return absl::InvalidArgumentError(r
 
 }  // namespace
 
-Evaluator::Evaluator(const Template& program, const Variables& variables, absl::Duration max_time)
-    : program_(program), variables_(variables), budget_(max_time), root_(nullptr) {
+Evaluator::Evaluator(const Template& program, const Variables& variables, const Limits& limits)
+    : program_(program), variables_(variables), budget_(limits), root_(nullptr) {
   for (size_t i = 0; i < program.names.size(); ++i) {
     for (const auto& [name, value] : variables.values) {
       if (name == program.names[i]) root_.Set(static_cast<int>(i), value);
@@ -409,8 +409,8 @@ absl::StatusOr<Value> Evaluator::Range(const CallArguments& arguments) {
   return Value::Of(Sequence::Kind::kRange, std::move(items));
 }
 
-absl::StatusOr<Output> Run(const Template& program, const Variables& variables, absl::Duration max_time) {
-  return Evaluator(program, variables, max_time).Run();
+absl::StatusOr<Output> Run(const Template& program, const Variables& variables, const Limits& limits) {
+  return Evaluator(program, variables, limits).Run();
 }
 
 }  // namespace vernier::data::jinja

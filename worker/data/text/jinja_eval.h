@@ -29,8 +29,7 @@ struct Output {
 };
 
 // InvalidArgument: "line 3: ..." as Jinja would fail, what raise_exception was called with, or a limit.
-// Thread-safe. `max_time` is that of the CPU; other limits are those of jinja_value.h.
-absl::StatusOr<Output> Run(const Template& program, const Variables& variables,
-                           absl::Duration max_time = kMaxTime);
+// Thread-safe. Limits of sizes are those of jinja_value.h.
+absl::StatusOr<Output> Run(const Template& program, const Variables& variables, const Limits& limits = {});
 
 }  // namespace vernier::data::jinja

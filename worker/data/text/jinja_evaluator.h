@@ -22,7 +22,7 @@ namespace vernier::data::jinja {
 // Thread-compatible; used once.
 class Evaluator {
  public:
-  Evaluator(const Template& program, const Variables& variables, absl::Duration max_time);
+  Evaluator(const Template& program, const Variables& variables, const Limits& limits);
   ~Evaluator();
   Evaluator(const Evaluator&) = delete;
   Evaluator& operator=(const Evaluator&) = delete;

@@ -54,7 +54,7 @@ absl::Status Budget::Spend(int64_t steps) {
   if (steps_left_ > next_look_) return absl::OkStatus();
   if (steps_left_ < 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the template takes more than ", kMaxSteps, " steps; ", kSpentMark));
+        absl::StrCat("the template takes more than ", max_steps_, " steps; ", kSpentMark));
   }
   // Not below 0: what is beyond the limit stays below it.
   next_look_ = std::max<int64_t>(0, steps_left_ - kStepsPerLook);

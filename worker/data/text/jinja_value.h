@@ -32,10 +32,19 @@ inline constexpr absl::string_view kSpentMark = "it may loop without end";
 inline constexpr int kMaxEvalDepth = 800;
 inline constexpr size_t kMaxAttributes = 256;  // of a namespace
 
+struct Limits {
+  int64_t steps = kMaxSteps;
+  absl::Duration cpu_time = kMaxTime;
+};
+
 // What a render may still spend. Thread-compatible.
 class Budget {
  public:
-  explicit Budget(absl::Duration cpu_time = kMaxTime) : time_(cpu_time) {}
+  explicit Budget(const Limits& limits = {})
+      : max_steps_(limits.steps),
+        steps_left_(limits.steps),
+        next_look_(limits.steps),
+        time_(limits.cpu_time) {}
 
   // InvalidArgument: the limit is passed. A negative amount is none.
   absl::Status Spend(int64_t steps);
@@ -45,8 +54,9 @@ class Budget {
   absl::Status SpendLook(absl::string_view text) { return Spend(static_cast<int64_t>(text.size()) / 64); }
 
  private:
-  int64_t steps_left_ = kMaxSteps;
-  int64_t next_look_ = kMaxSteps;  // at the clock
+  const int64_t max_steps_;
+  int64_t steps_left_;
+  int64_t next_look_;  // at the clock
   CpuBudget time_;
 };
 
