@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -52,20 +53,21 @@ TEST_F(MemoryTest, AStepThatDoesNotFitFailsWithTheWayOutAndTheWayOutWorks) {
   ASSERT_GT(needed, 0);
   const std::string want = DigestOf(small);
 
-  folder_.Write("many.jsonl", tiny::RowsAsJsonl(tiny::MakeRows(4000)));
+  folder_.Write("many.jsonl", tiny::RowsAsJsonl(tiny::MakeRows(16000)));
   ASSERT_TRUE(service_->client().UploadDataset(folder_.File("many.jsonl"), "many").ok());
   const auto agent = service_->FindProcess("vernier-agent");
   ASSERT_TRUE(agent.ok()) << agent.status();
-  const int64_t allowed = needed + (int64_t{128} << 20);
-  std::cout << "agent " << MemoryOf(*agent, "VmSize") << " trainer " << needed << " allowed " << allowed
-            << std::endl;
+  // The agent itself must not run into it: it would be started anew, without a limit.
+  const int64_t own = MemoryOf(*agent, "VmPeak");
+  const int64_t allowed = std::max(needed, own) + (int64_t{256} << 20);
+  std::cout << "agent " << own << " trainer " << needed << " allowed " << allowed << std::endl;
   const rlimit limit = {static_cast<rlim_t>(allowed), static_cast<rlim_t>(allowed)};
   ASSERT_EQ(::prlimit(*agent, RLIMIT_AS, &limit, nullptr), 0);
 
   v1::JobSpec spec = Job();
   spec.mutable_data()->set_source("many");
   v1::TrainStage& train = *spec.mutable_train();
-  train.mutable_batch()->set_rows(4000);
+  train.mutable_batch()->set_rows(16000);
   train.set_virtual_shards(1);
   train.set_micro_batch_tokens(1 << 20);
   train.set_max_steps(1);

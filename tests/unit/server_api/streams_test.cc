@@ -274,6 +274,9 @@ TEST(StreamMetricsTest, FollowsTrainingToItsEnd) {
   v1::WatchJobRequest watch;
   watch.set_name(job.name());
   const auto watcher = stub->WatchJob(watch_context.get(), watch);
+  // Progress is told to those who watch already: the first message says that the server knows of this one.
+  v1::WatchJobResponse news;
+  ASSERT_TRUE(watcher->Read(&news));
 
   v1::TaskEvent event;
   event.mutable_started()->set_pid(1);
@@ -296,7 +299,6 @@ TEST(StreamMetricsTest, FollowsTrainingToItsEnd) {
   event.mutable_progress()->set_phase("training");
   event.mutable_progress()->set_step(3);
   agent.Event(agent.lease(), task.token(), event);
-  v1::WatchJobResponse news;
   bool live = false;
   while (!live && watcher->Read(&news)) live = news.event().progress().step() == 3;
   EXPECT_TRUE(live);

@@ -61,7 +61,7 @@ struct LimitCase {
 class JinjaLimitTest : public testing::TestWithParam<LimitCase> {};
 
 TEST_P(JinjaLimitTest, EndsWithAnError) {
-  const absl::Status got = StatusOf(GetParam().text, GetParam().want == kText ? kMaxSteps : kFewSteps);
+  const absl::Status got = StatusOf(GetParam().text, GetParam().want == kSteps ? kFewSteps : kMaxSteps);
   EXPECT_EQ(got.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(got.message()), testing::HasSubstr(GetParam().want));
 }
