@@ -47,9 +47,10 @@ struct PendingView {
   int threads = 0;          // 0 = all of the device
   std::string isa;          // of its checkpoints (numeric class); "" = any
   std::string device_kind;  // likewise
-  // It needs at its worst moment, by what it would compute in there; 0: not known.
-  int64_t memory_bytes = 0;       // on a device without native bf16
-  int64_t bf16_memory_bytes = 0;  // on one that has it
+  // It needs at its worst moment, by what it would compute in there, with 1, 2, .. threads (the last for
+  // more); empty: not known.
+  std::vector<int64_t> memory_bytes;       // on a device without native bf16
+  std::vector<int64_t> bf16_memory_bytes;  // on one that has it
 };
 
 struct ClusterView {

@@ -260,18 +260,19 @@ void Core::Impl::PlanStage(Draft& draft, const std::string& job, int stage,
     return;
   }
   kept.set_planned(true);
-  // One number of layers for all devices, and what that needs on each sort of them.
+  // One number of layers for all devices, and what that needs on each sort of them: more threads compute more
+  // shards at once.
   const auto batches = plan::BatchesOf(facts.report, 0, facts.stage, facts.seed);
   VN_CHECK(batches.ok());  // or there were no plan
-  int threads = 1;
-  for (const plan::Device& device : devices) threads = std::max(threads, device.threads);
-  const auto needs = [&](bool device_has_bf16) {
-    const bool bf16 = plan::UsesBf16(facts.stage.precision(), device_has_bf16);
-    return plan::MemoryOf(facts.shape, facts.stage, *batches, bf16, threads, plan->checkpointed_layers())
-        .peak_bytes;
-  };
-  kept.set_planned_fp32_bytes(needs(/*device_has_bf16=*/false));
-  kept.set_planned_bf16_bytes(needs(/*device_has_bf16=*/true));
+  for (int threads = 1; threads <= static_cast<int>(batches->at_once.size()); ++threads) {
+    const auto needed = [&](bool device_has_bf16) {
+      const bool bf16 = plan::UsesBf16(facts.stage.precision(), device_has_bf16);
+      return plan::MemoryOf(facts.shape, facts.stage, *batches, bf16, threads, plan->checkpointed_layers())
+          .peak_bytes;
+    };
+    kept.add_planned_fp32_bytes(needed(/*device_has_bf16=*/false));
+    kept.add_planned_bf16_bytes(needed(/*device_has_bf16=*/true));
+  }
   v1::TrainStage& train = *record.mutable_job()->mutable_spec()->mutable_stages(stage)->mutable_train();
   const bool chosen = !train.has_checkpointed_layers();
   kept.set_chose_layers(chosen);

@@ -16,14 +16,14 @@ constexpr int kJobFailed = 10;
 constexpr int kJobCancelled = 11;
 constexpr int kJobPaused = 12;
 
-// `message` without the words that were told just before: a job fails with the reason of its stage, which may
-// be many lines.
-absl::string_view WithoutRepetition(absl::string_view message, absl::string_view told) {
-  if (!told.empty() && absl::ConsumeSuffix(&message, told)) absl::ConsumeSuffix(&message, ": ");
-  return message;
-}
-
 }  // namespace
+
+absl::string_view WithoutRepetition(absl::string_view message, absl::string_view told) {
+  absl::string_view rest = message;
+  if (told.empty() || !absl::ConsumeSuffix(&rest, told)) return message;
+  absl::ConsumeSuffix(&rest, ": ");
+  return rest.empty() ? message : rest;
+}
 
 std::string ProgressText(absl::string_view stage, const v1::Progress& progress) {
   std::string text = absl::StrCat(stage, "  ", progress.phase());

@@ -15,6 +15,10 @@ std::string ProgressText(absl::string_view stage, const v1::Progress& progress);
 // `json_events` to standard output as JSON.
 absl::StatusOr<v1::Job> Follow(Cli& cli, const std::string& name, bool json_events);
 
+// `message` without the words that were told just before: a job fails with the reason of its stage, which may
+// be many lines. Two stages that tell the same both tell it.
+absl::string_view WithoutRepetition(absl::string_view message, absl::string_view told);
+
 absl::string_view FirstLine(absl::string_view text);
 
 // How a job that was waited for ended: the exit code, and a sentence where it failed.

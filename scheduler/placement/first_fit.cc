@@ -8,6 +8,16 @@
 namespace vernier::scheduler {
 namespace {
 
+int ThreadsOn(const PendingView& pending, const DeviceView& device) {
+  return pending.threads > 0 ? pending.threads : std::max(1, device.threads);
+}
+
+int64_t NeededOn(const PendingView& pending, const DeviceView& device) {
+  const std::vector<int64_t>& by_threads = device.bf16 ? pending.bf16_memory_bytes : pending.memory_bytes;
+  if (by_threads.empty()) return 0;
+  return by_threads[std::min<size_t>(ThreadsOn(pending, device), by_threads.size()) - 1];
+}
+
 const LeaseView* HolderOf(const ClusterView& view, const NodeView& node, const DeviceView& device) {
   for (const LeaseView& lease : view.leases) {
     if (lease.kind == WorkKind::kDevice && lease.agent == node.agent && lease.device == device.id)
@@ -58,7 +68,7 @@ Decision PlaceFirstFit(const PendingView& pending, const ClusterView& view, cons
       if (!pending.isa.empty() && pending.isa != node.isa) continue;
       if (!pending.device_kind.empty() && pending.device_kind != device.kind) continue;
       if (pending.threads > device.threads) continue;
-      const int64_t needed = device.bf16 ? pending.bf16_memory_bytes : pending.memory_bytes;
+      const int64_t needed = NeededOn(pending, device);
       if (device.memory_bytes > 0 && needed > device.memory_bytes) {
         ++num_lacking_memory;
         if (device.memory_bytes > most_memory) {
@@ -72,8 +82,7 @@ Decision PlaceFirstFit(const PendingView& pending, const ClusterView& view, cons
         holder = lease;
         continue;
       }
-      const int threads = pending.threads > 0 ? pending.threads : std::max(1, device.threads);
-      decision.placement = Placement{node.agent, device.id, threads};
+      decision.placement = Placement{node.agent, device.id, ThreadsOn(pending, device)};
       decision.reason = absl::StrCat("placed on agent ", node.agent, " device ", device.id);
       return decision;
     }

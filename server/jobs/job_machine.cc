@@ -391,7 +391,6 @@ void ForgetPlan(v1::Stage& spec, StageRecord& stage) {
   if (stage.chose_layers()) spec.mutable_train()->clear_checkpointed_layers();
   stage.clear_chose_layers();
   stage.clear_planned();
-  stage.clear_planned_bytes();
   stage.clear_planned_fp32_bytes();
   stage.clear_planned_bf16_bytes();
 }

@@ -171,8 +171,8 @@ scheduler::PendingView PendingOf(const JobRecord& record, int index) {
   view.threads = stage.threads() > 0 ? stage.threads() : ThreadsOf(spec);
   view.isa = stage.isa();
   view.device_kind = stage.device_kind();
-  view.memory_bytes = std::max(stage.planned_bytes(), stage.planned_fp32_bytes());
-  view.bf16_memory_bytes = std::max(stage.planned_bytes(), stage.planned_bf16_bytes());
+  view.memory_bytes = {stage.planned_fp32_bytes().begin(), stage.planned_fp32_bytes().end()};
+  view.bf16_memory_bytes = {stage.planned_bf16_bytes().begin(), stage.planned_bf16_bytes().end()};
   return view;
 }
 

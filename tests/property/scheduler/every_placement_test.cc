@@ -48,8 +48,12 @@ class RandomCluster {
       if (Upto(1)) pending.threads = Upto(18);
       if (Upto(3) == 0) pending.isa = Upto(1) ? "avx2" : "avx512";
       if (Upto(3) == 0) pending.device_kind = Upto(1) ? "cpu" : "cuda";
-      if (Upto(2) == 0) pending.memory_bytes = Upto(10);
-      pending.bf16_memory_bytes = pending.memory_bytes / 2;
+      if (Upto(2) == 0) {
+        for (const int64_t bytes : {Upto(10), Upto(10), Upto(10)}) {
+          pending.memory_bytes.push_back(bytes);
+          pending.bf16_memory_bytes.push_back(bytes / 2);
+        }
+      }
       view.pending.push_back(std::move(pending));
     }
     return view;
@@ -61,8 +65,10 @@ class RandomCluster {
 };
 
 bool HasMemory(const DeviceView& device, const PendingView& pending) {
-  const int64_t needed = device.bf16 ? pending.bf16_memory_bytes : pending.memory_bytes;
-  return device.memory_bytes == 0 || needed <= device.memory_bytes;
+  const std::vector<int64_t>& needed = device.bf16 ? pending.bf16_memory_bytes : pending.memory_bytes;
+  const size_t threads = pending.threads > 0 ? pending.threads : device.threads;
+  return device.memory_bytes == 0 || needed.empty() ||
+         needed[std::min(threads, needed.size()) - 1] <= device.memory_bytes;
 }
 
 class EveryPlacementTest : public testing::TestWithParam<std::string> {};

@@ -13,6 +13,13 @@ namespace vernier::cli {
 namespace {
 
 // A client that knows where the service is but has no token for it.
+TEST(FollowTest, WordsThatWereToldAreNotToldAgainUnlessThereAreNoOthers) {
+  EXPECT_EQ(WithoutRepetition("job failed: no rows", "no rows"), "job failed");
+  EXPECT_EQ(WithoutRepetition("data ready: 5 rows", "data ready: 5 rows"), "data ready: 5 rows");
+  EXPECT_EQ(WithoutRepetition("job running", "no rows"), "job running");
+  EXPECT_EQ(WithoutRepetition("job running", ""), "job running");
+}
+
 TEST(EndpointTest, AMissingTokenIsUnauthenticatedAndSaysWhatToSet) {
   const TempFolder folder;
   folder.Write("endpoint", "127.0.0.1:1\n");

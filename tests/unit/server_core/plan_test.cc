@@ -50,8 +50,10 @@ class PlanTest : public CoreFixture {
     Pump();
     return job.ok() ? job->name() : "";
   }
-  ConnectionId ConnectWith(int64_t memory_mib, const std::string& agent = "a", bool bf16 = true) {
+  ConnectionId ConnectWith(int64_t memory_mib, const std::string& agent = "a", bool bf16 = true,
+                           int threads = 4) {
     v1::AgentHello hello = Hello(agent, "i1");
+    hello.mutable_devices(0)->set_threads(threads);
     hello.mutable_devices(0)->set_memory_bytes(memory_mib * kMiB);
     hello.mutable_devices(0)->set_bf16(bf16);
     return Connect(hello);
@@ -157,6 +159,28 @@ TEST_F(PlanTest, FullTuningTakesNoRateOfAnAdapter) {
   EXPECT_EQ(plan.devices(0).seconds(), 0);
   EXPECT_THAT(plan.devices(0).rate_basis(), HasSubstr("unknown until a first job"));
   EXPECT_THAT(plan.devices(0).rate_basis(), HasSubstr("training all weights"));
+}
+
+// More threads compute more shards at once, which needs more memory.
+TEST_F(PlanTest, ADeviceOfManyThreadsNeedsMoreThanOneOfFew) {
+  const std::string report =
+      "num_rows: 64 num_tokens: 16000 max_row_tokens: 250 lengths { max_tokens: 256 num_rows: 64 num_tokens: "
+      "16000 }";
+  const std::string stage = "train { batch { rows: 8 } checkpointed_layers: 0 }";  // 4 shards of 500 tokens
+  const auto peak = [&](int threads) {
+    ConnectWith(24000, "few", true, threads);
+    return Plan(Shaped(stage), report).devices(0).peak_bytes();
+  };
+  const int64_t four = peak(4), one = peak(1);
+  ASSERT_GT(four, one + 100 * kMiB);
+  const int64_t enough_for_one = (one + four) / 2 / kMiB;
+  const ConnectionId few = ConnectWith(enough_for_one, "few", true, /*threads=*/1);
+  const ConnectionId many = ConnectWith(enough_for_one, "many", true, /*threads=*/4);
+  const std::string first = SubmitShaped(stage), second = SubmitShaped(stage);
+  Prepare(few, report);
+  Prepare(HasMessage(few, v1::ServerMessage::kPrepare) ? few : many, report);
+  EXPECT_TRUE(Accept(few).task.has_train());
+  EXPECT_THAT(Get(second).state_reason(), HasSubstr("all 1 that fit are in use"));
 }
 
 TEST_F(PlanTest, AStageThatFitsIsLeasedWithThePlanInItsHistory) {

@@ -21,12 +21,12 @@ struct Part {
   int64_t offset = 0;  // of its first head in the buffers: [heads, length, C] each
 };
 
-const amx::Half* Halves(const at::Tensor& x, int64_t token, int64_t head) {
-  return reinterpret_cast<const amx::Half*>(x.const_data_ptr<at::BFloat16>()) + token * x.stride(0) +
-         head * x.stride(1);
+int64_t OffsetOf(const at::Tensor& x, int64_t token, int64_t head) {
+  return token * x.stride(0) + head * x.stride(1);
 }
 amx::HeadRows HeadOf(const at::Tensor& x, int64_t token, int64_t head) {
-  return {Halves(x, token, head), x.stride(0)};
+  const auto* const data = reinterpret_cast<const amx::Half*>(x.const_data_ptr<at::BFloat16>());
+  return {data + OffsetOf(x, token, head), x.stride(0)};
 }
 
 // Calls body(i, thread) for every i below `count`; a thread that is done takes the next.
@@ -116,7 +116,8 @@ class Backward {
                                           .head_dim = head_dim_,
                                           .window = rule_.window,
                                           .scale = static_cast<float>(rule_.scale)};
-    amx::Backward(attention, scratch, const_cast<amx::Half*>(Halves(grads_.q_THC, part.begin, head)),
+    auto* const grad_q = reinterpret_cast<amx::Half*>(grads_.q_THC.mutable_data_ptr<at::BFloat16>());
+    amx::Backward(attention, scratch, grad_q + OffsetOf(grads_.q_THC, part.begin, head),
                   grads_.q_THC.stride(0), grad_k, grad_v);
   }
 
